@@ -1,0 +1,1 @@
+"""The truth store (SQL) and the blob store."""

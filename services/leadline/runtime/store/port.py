@@ -1,0 +1,208 @@
+"""What the truth store promises: compare-and-set of the vector plus one delta, and snapshot reads.
+
+`truth.py` keeps these promises over SQLite and PostgreSQL. All methods raise TransientError when the
+database does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from leadline.records.cases import Case
+from leadline.records.cells import CellKind, Cells, Series
+from leadline.records.models import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LastRecord:
+    """Evidence of what was read last on one side, to notice a cut or re-created topic.
+
+    Attributes:
+        offset: -1 when nothing was read yet.
+        append_time_ms: -1 when nothing was read yet.
+        digest: first 8 bytes (big-endian) of the SHA-256 of the record's value, as a signed number.
+    """
+
+    offset: int = -1
+    append_time_ms: int = -1
+    digest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """The vector of one shard and what belongs to it.
+
+    Attributes:
+        shard: "main/0".
+        p, l: next offset of predictions and of labels.
+        epoch: changes only when the shard is rebuilt or reset.
+        rules: place in the rules table; 0 today.
+        predictions_clock_ms, labels_clock_ms: log clocks, the running maximum of append times.
+        predictions_last, labels_last: evidence of the last record of each side.
+        topic_ids: of predictions and labels; empty while unknown.
+        dead_letters: records and rows refused so far.
+        committed_us: wall time of the commit, for people only.
+        stopped, remedy: cause and remedy; empty while the shard counts.
+    """
+
+    shard: str
+    p: int = 0
+    l: int = 0  # noqa: E741 - the vector is (p, l) everywhere
+    epoch: int = 0
+    rules: int = 0
+    predictions_clock_ms: int = 0
+    labels_clock_ms: int = 0
+    predictions_last: LastRecord = field(default_factory=LastRecord)
+    labels_last: LastRecord = field(default_factory=LastRecord)
+    topic_ids: tuple[str, str] = ("", "")
+    dead_letters: int = 0
+    committed_us: int = 0
+    stopped: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One micro-batch.
+
+    Attributes:
+        before: the state that must still hold (compared: shard, p, l, epoch, rules).
+        after: the state to write.
+        delta: what the batch adds; may subtract.
+        new_series: numbers given to series in this batch; numbers count up from 0 within a shard.
+        cases: cases to insert or replace, by (model, version, id).
+        last_seen: for each (model, version) its newest event minute in this batch.
+    """
+
+    before: ShardState
+    after: ShardState
+    delta: Cells
+    new_series: Mapping[Series, int]
+    cases: Sequence[Case] = ()
+    last_seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """A version that was counted; times in minutes since 1970-01-01 UTC, of events."""
+
+    model: str
+    version: str
+    first_minute: int
+    last_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseQuery:
+    """Which cases are wanted; None or empty leaves a condition out.
+
+    Attributes:
+        from_us, to_us: event time, [from, to).
+        slices: (column, value) pairs that must all hold.
+        by_score: by the predicted class's score, high first; else by event time, newest first.
+    """
+
+    model: str
+    version: str
+    from_us: int = 0
+    to_us: int = 2**62
+    true_class: int | None = None
+    predicted: int | None = None
+    errors_only: bool = False
+    slices: tuple[tuple[str, str], ...] = ()
+    by_score: bool = False
+    limit: int = 36
+    offset: int = 0
+
+
+class Snapshot(Protocol):
+    """One consistent state of the truth. Short-lived; for one thread."""
+
+    def shards(self) -> list[ShardState]:
+        """All shards, by name."""
+
+    def series(self) -> list[tuple[str, int, Series]]:
+        """(shard, number, series) of all series."""
+
+    def cells(
+        self,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+    ) -> dict[str, Cells]:
+        """Sums by shard: only the given series numbers (None: all), kinds and minutes [from, to)."""
+
+    def versions(self) -> list[VersionSeen]:
+        """Versions that were counted, by model, then the one seen last first."""
+
+    def cases(self, query: CaseQuery) -> list[Case]:
+        """The cases that fit, ordered as asked, at most `limit` from `offset` on."""
+
+    def count_cases(self, query: CaseQuery) -> int:
+        """How many fit, without `limit` and `offset`."""
+
+    def case(self, model: str, version: str, case_id: bytes) -> Case | None:
+        """One case."""
+
+    def case_versions(self, task: str, case_id: bytes) -> list[Case]:
+        """The same input's cases of every version of the task."""
+
+    def models(self) -> list[tuple[ModelSpec, int]]:
+        """Declared models with their revision, by name."""
+
+    def model(self, name: str) -> tuple[ModelSpec, int] | None:
+        """One declared model with its revision."""
+
+
+class TruthStore(Protocol):
+    """The truth. Safe to use from several threads."""
+
+    def migrate(self) -> int:
+        """Brings the schema to this version's; returns its number. Refuses a newer schema."""
+
+    def shard(self, name: str) -> ShardState:
+        """State of a shard; the zero state, inserted, when it is new."""
+
+    def shard_series(self, name: str) -> dict[Series, int]:
+        """Series numbers of a shard."""
+
+    def commit(self, commit: Commit) -> None:
+        """One transaction: compare-and-set of the vector, the delta, new series, cases.
+
+        Raises:
+            FencedError: `commit.before` does not hold any more; nothing was written.
+        """
+
+    def mark_stopped(self, shard: str, cause: str, remedy: str) -> None:
+        """Notes for people why a shard does not count on; empty texts clear it."""
+
+    def case_labels(self, keys: Sequence[tuple[str, str, bytes]]) -> list[Case]:
+        """The stored cases of the given (model, version, id) keys."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """One consistent state: REPEATABLE READ, read only."""
+
+    def save_model(self, spec: ModelSpec, expected_revision: int | None) -> int:
+        """Writes a declaration if its revision is still the expected one (None: whatever it is).
+
+        Returns the new revision. Raises FencedError when the revision has moved on.
+        """
+
+    def compact(self, shard: str, max_deltas: int) -> int:
+        """Folds the oldest deltas of a shard into blocks, in one transaction; returns how many.
+
+        Concurrent with owners, readers and other compactors.
+        """
+
+    def trim_cases(self, model: str, version: str, keep: int) -> list[str]:
+        """Deletes all but the newest `keep` cases; returns their blob keys that nobody needs now."""
+
+    def ping(self) -> None:
+        """Returns when the database answers."""
+
+    def close(self) -> None:
+        """Ends."""

@@ -1,1 +1,1 @@
-"""What crosses a boundary: column batches, ids, cells, declarations, errors. numpy and stdlib only."""
+"""What crosses a boundary: batches, ids, cells, declarations, errors. numpy and stdlib only."""

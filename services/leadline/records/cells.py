@@ -3,22 +3,23 @@
 A cell is (kind, series, minute, index) -> count. Counts of the same cell add up; a correction is a
 delta that subtracts. Which index means what:
 
-    kind        series of             minute of        index
-    PREDICTED   model, version,slices prediction       predicted class
-    CONFUSION   "                     prediction       true class << 32 | predicted class
-    RANK        "                     prediction       true class << 32 | rank of the true class, 0 best,
-                                                       RANK_NONE when it is not among the known scores
-    DELAY       "                     prediction       delay bin of the counted label
-    DUPLICATE   "                     prediction       0
-    CLAMPED     " or task             append           0 prediction, 1 label
-    UNOBSERVED  model, version        append           reason
-    UNMATCHED   task                  label            0
-    SUPERSEDED  task                  label            0
-    DEAD        nobody                append           topic (0 predictions, 1 labels) << 32 | reason
-    ADDED       model, version,slices 0                as CONFUSION: all time, only grows
-    RETRACTED   "                     0                as CONFUSION: all time, only grows
+    kind        series of        minute of    index
+    PREDICTED   version, slices  prediction   predicted class
+    CONFUSION   version, slices  prediction   true class << 32 | predicted class
+    RANK        version, slices  prediction   true class << 32 | its rank: 0 is best, RANK_NONE when
+                                              it is not among the known scores
+    DELAY       version, slices  prediction   delay bin of the counted label
+    DUPLICATE   version, slices  prediction   0
+    CLAMPED     version or task  append       0 prediction, 1 label
+    UNOBSERVED  version          append       reason
+    UNMATCHED   task             label        0
+    SUPERSEDED  task             label        0
+    DEAD        nobody           append       topic (0 predictions, 1 labels) << 32 | reason
+    ADDED       version, slices  0            as CONFUSION: all time, only grows
+    RETRACTED   version, slices  0            as CONFUSION: all time, only grows
 
-All but ADDED and RETRACTED are a pure function of the offset vector; of those two, the difference is.
+All but ADDED and RETRACTED are a pure function of the offset vector; of those two the difference
+is.
 Minutes count from 1970-01-01 UTC.
 """
 
@@ -178,8 +179,8 @@ def split_index(
 def delay_bin(delay_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """DELAY index of each delay: 8 bins an octave of (milliseconds + 1), by float32 bits.
 
-    Negative delays (a label that was there first) fall into bin 0. A bin's relative width is at most
-    1/8; the bits decide, so every reader and machine agrees.
+    Negative delays (a label that was there first) fall into bin 0. A bin's relative width is at
+    most 1/8; the bits decide, so every reader and machine agrees.
     """
     floored = np.maximum(delay_ms, 0).astype(np.float32) + np.float32(1)
     bits = floored.view(np.uint32)

@@ -95,8 +95,8 @@ def partition_of(ids: U64, partitions: int) -> npt.NDArray[np.int64]:
 def sample_hash(ids: U64) -> U64:
     """The coordinated sampling hash, shape (n,): splitmix64(high XOR splitmix64(low)).
 
-    A prediction is kept when its hash, as a fraction of 2**64, is below the rate; everyone who knows
-    the id decides alike. splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
+    A prediction is kept when its hash, as a fraction of 2**64, is below the rate; everyone who
+    knows the id decides alike. splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
     generators", OOPSLA 2014.
     """
     return splitmix64(ids[:, 0] ^ splitmix64(ids[:, 1]))

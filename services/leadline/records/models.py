@@ -156,7 +156,7 @@ def _check_source(
 
 
 def check_name(what: str, name: str) -> None:
-    """Raises UsageError for a model, version or task name that could not stand in a resource name."""
+    """Raises UsageError for a name that could not stand in a resource name."""
     if not name or len(name) > NAME_LENGTH_MAX or "/" in name or not name.isprintable():
         raise UsageError(
             f"{name!r} is no {what} name: 1 to {NAME_LENGTH_MAX} printable characters without '/'."
@@ -164,7 +164,7 @@ def check_name(what: str, name: str) -> None:
 
 
 def class_digest(classes: tuple[str, ...]) -> int:
-    """Digest of a class list: SHA-256 of the names joined by newlines, first 8 bytes big-endian; 0 if empty."""
+    """SHA-256 of the names joined by newlines, its first 8 bytes read big-endian; 0 if empty."""
     if not classes:
         return 0
     return int.from_bytes(hashlib.sha256("\n".join(classes).encode()).digest()[:8], "big")

@@ -1,0 +1,1 @@
+"""Codecs between bytes and records: the only place that knows both."""

@@ -1,0 +1,1 @@
+"""What tests and the demo are built from: shipped, so that users can test with it too."""

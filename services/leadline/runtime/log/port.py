@@ -27,8 +27,8 @@ class Stream:
     """One pair of topics with its own partitions and retention.
 
     Attributes:
-        name: "main" by default. The topics of "main" have their plain names; those of another stream
-            are prefixed: "fraud.predictions".
+        name: "main" by default. The topics of "main" have their plain names; those of another
+            stream are prefixed: "fraud.predictions".
         partitions: the same for both topics.
     """
 
@@ -50,8 +50,8 @@ class Record:
 
     Attributes:
         offset: its place in the partition.
-        append_time_ms: set by the log, milliseconds since 1970-01-01 UTC; -1 when the topic does not
-            stamp the append time.
+        append_time_ms: set by the log, milliseconds since 1970-01-01 UTC; -1 when the topic does
+            not stamp the append time.
         value: the bytes; empty for a tombstone.
     """
 
@@ -81,19 +81,21 @@ class TopicState:
     Attributes:
         topic_id: changes when the topic is re-created.
         problems: settings that would make figures wrong, each with its remedy, in words.
+        retention_ms: -1 keeps for ever; None when the log does not tell.
     """
 
     name: str
     partitions: int
     topic_id: str
     problems: tuple[str, ...] = ()
+    retention_ms: int | None = None
 
 
 class LogWriter(Protocol):
     """Appends. Safe to use from several threads."""
 
     def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
-        """Queues one record; blocks no longer than the writer's bound, then raises TransientError."""
+        """Queues one record; raises TransientError rather than block beyond its bound."""
 
     def flush(self, timeout_seconds: float) -> None:
         """Returns when all that was queued is durable; raises TransientError when it is not."""
@@ -138,7 +140,7 @@ class Log(Protocol):
         """A new reader, at the partition's oldest record."""
 
     def create(self, topics: Sequence[TopicSpec]) -> list[str]:
-        """Creates those that are missing; returns their names. Existing ones are left as they are."""
+        """Creates those that are missing and returns their names; leaves the others as they are."""
 
     def describe(self, topic: str) -> TopicState | None:
         """The topic as it is; None when it does not exist."""

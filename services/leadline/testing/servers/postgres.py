@@ -51,6 +51,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
             "unix_socket_directories": "",
+            "dynamic_shared_memory_type": "mmap",  # a crash leaves nothing outside the folder
             **(settings or {}),
         }
         options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]

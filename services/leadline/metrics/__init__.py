@@ -1,0 +1,1 @@
+"""The metric service: owners count, readers answer."""

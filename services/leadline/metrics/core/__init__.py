@@ -1,0 +1,1 @@
+"""What decides: pure functions of columns, time and limits."""

@@ -1,0 +1,150 @@
+"""The reader: one consistent snapshot of the truth per answer, and the vector it holds at.
+
+Every answer is a pure function of the snapshot and the scope; `core` computes it. Answers are kept
+by (vector, scope): while nothing is counted, nobody pays twice. All methods block on the store and
+are safe to call from several threads; they raise TransientError when the store does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from leadline.metrics.answers import Matrix, ModelRow, SliceList, Summary, Survey, Timeline
+from leadline.metrics.core import scope as scopes
+from leadline.metrics.core.figures import confusion_of
+from leadline.metrics.core.scope import Ends, Last, Position, Scope, Window
+from leadline.metrics.moment import Cache, Moment, pick, positions, row, rows
+from leadline.records.cases import Case
+from leadline.records.errors import NotFoundError
+from leadline.runtime.clock import Clock
+from leadline.runtime.store.port import CaseQuery, TruthStore
+
+CACHE_ENTRIES = 256
+"""Answers kept; one of 1,000 classes holds about 0.5 MB, so at most about 128 MB."""
+
+
+class Reader:
+    """Answers questions out of a truth store.
+
+    Args:
+        store: where the truth is.
+        clock: for windows that end now.
+        cache_entries: answers kept at most.
+        ends: the ends of the topics, when the reader can see the log; then `exact_until_ms` is
+            exact, else it is a lower bound.
+    """
+
+    def __init__(
+        self,
+        store: TruthStore,
+        clock: Clock,
+        *,
+        cache_entries: int = CACHE_ENTRIES,
+        ends: Callable[[], Ends] | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._cache = Cache(cache_entries)
+        self._ends = ends
+
+    def vector(self) -> tuple[Position, ...]:
+        """Where the counting stands, by shard name."""
+        with self._store.snapshot() as snapshot:
+            return positions(snapshot)
+
+    def status(self) -> tuple[tuple[Position, ...], int]:
+        """The vector, and the append time in milliseconds up to which every record is counted."""
+        vector = self.vector()
+        return vector, self._exact_until_ms(vector)
+
+    def version(self, model: str, version: str = "") -> str:
+        """The version meant; raises NotFoundError when there is none."""
+        with self._store.snapshot() as snapshot:
+            return pick(row(snapshot, model), version)
+
+    def summary(self, scope: Scope) -> Summary:
+        """Headline and per-class figures; raises NotFoundError for an unknown version."""
+        with self._open() as moment:
+            return moment.summary(scope)
+
+    def summaries(
+        self, window: Window | Last | None, after: str, limit: int
+    ) -> tuple[list[Summary], bool]:
+        """Champions' figures of `limit` models named after `after`, and whether more are."""
+        with self._open() as moment:
+            rows = [row for row in moment.rows() if row.name > after and row.champion]
+            found = [moment.summary(Scope(row.name, row.champion, window)) for row in rows[:limit]]
+            return found, len(rows) > limit
+
+    def matrix(self, scope: Scope) -> Matrix:
+        """The confusion matrix; raises NotFoundError for an unknown version."""
+        with self._open() as moment:
+            summary = moment.summary(scope)
+            return Matrix(summary.spec, summary.basis, confusion_of(summary.counts.confusion))
+
+    def timeline(self, scope: Scope, step_minutes: int = 0) -> Timeline:
+        """Figures by steps of that many minutes; 0 chooses about 48 steps.
+
+        Raises:
+            NotFoundError: unknown version.
+            UsageError: the window has more than `STEPS_MAX` such steps.
+        """
+        with self._open() as moment:
+            return moment.timeline(scope, step_minutes)
+
+    def slices(self, scope: Scope) -> SliceList:
+        """The slices of a scope; raises NotFoundError for an unknown version."""
+        with self._open() as moment:
+            return moment.slices(scope)
+
+    def cases(self, query: CaseQuery) -> tuple[list[Case], int]:
+        """The cases that fit, and how many there are without limit and offset."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.cases(query), snapshot.count_cases(query)
+
+    def case(self, model: str, version: str, case_id: bytes) -> tuple[Case, list[Case]]:
+        """A case, and the same input's cases of the task's other versions.
+
+        Raises:
+            NotFoundError: it was not kept, or is trimmed.
+        """
+        with self._store.snapshot() as snapshot:
+            case = snapshot.case(model, version, case_id)
+            if case is None:
+                raise NotFoundError(
+                    f"No case {case_id.hex()} of version {version!r} of model {model!r} is kept.",
+                    "ListCases names those that are kept.",
+                )
+            same = snapshot.case_versions(case.task, case_id)
+            return case, [each for each in same if (each.model, each.version) != (model, version)]
+
+    def model(self, name: str) -> ModelRow:
+        """One model; raises NotFoundError when it is neither declared nor counted."""
+        with self._store.snapshot() as snapshot:
+            return row(snapshot, name)
+
+    def models(self) -> list[ModelRow]:
+        """Models that are declared or counted, by name."""
+        with self._store.snapshot() as snapshot:
+            return rows(snapshot)
+
+    def survey(self, windows_minutes: Sequence[int], versions_max: int) -> Survey:
+        """What an exporter shows, all out of one snapshot.
+
+        Args:
+            windows_minutes: lengths of the windows that end now.
+            versions_max: at most so many versions, those seen last.
+        """
+        with self._open() as moment:
+            return moment.survey(windows_minutes, versions_max)
+
+    @contextmanager
+    def _open(self) -> Iterator[Moment]:
+        with self._store.snapshot() as snapshot:
+            vector = positions(snapshot)
+            until = self._exact_until_ms(vector)
+            yield Moment(snapshot, vector, until, self._clock.now_us(), self._cache)
+
+    def _exact_until_ms(self, vector: tuple[Position, ...]) -> int:
+        return scopes.exact_until_ms(vector, self._ends() if self._ends else None)

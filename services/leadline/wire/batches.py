@@ -44,6 +44,8 @@ from leadline.wire.rows import check_label_rows, check_prediction_rows
 
 ROWS_MAX = 1 << 20
 """Rows of one batch; more would stall a shard's freshness for seconds."""
+FRAME_INDICES_MAX = 16
+"""Message indices of a schema registry's frame: a message is nested no deeper."""
 COUNTED_KINDS = frozenset({TaskKind.BINARY, TaskKind.MULTICLASS})
 """Task kinds that this version counts; others are dead-lettered until it does."""
 
@@ -144,6 +146,7 @@ def _predictions(value: bytes) -> PredictionBatch:
         twin = _replain(events_pb2.PredictionBatch, twin_pb2.PredictionBatchTwin, value)
         if not _prediction_lengths_fit(twin):
             raise InputError(DeadLetterReason.COLUMN_LENGTH, _prediction_lengths(twin))
+    _check_reader(twin.reader, twin.model, twin.version)
     header = PredictionHeader(
         model=_name("model", twin.model),
         version=_name("version", twin.version),
@@ -183,6 +186,7 @@ def _labels(value: bytes) -> LabelBatch:
                 f"n is {twin.n}, but the columns hold {len(twin.id) // 16} ids, "
                 f"{len(twin.label_time_us) // 8} times and {len(twin.true_class) // 4} classes.",
             )
+    _check_reader(twin.reader, twin.task)
     header = LabelHeader(
         task=_name("task", twin.task),
         kind=_kind(twin.kind),
@@ -210,7 +214,7 @@ def unframed(value: bytes) -> bytes:
     if not value.startswith(b"\x00") or len(value) < 6:
         return value
     count, at = _unzigzag(value, 5)
-    for _ in range(count):
+    for _ in range(min(count, FRAME_INDICES_MAX)):
         _, at = _unzigzag(value, at)
     return value[at:]
 
@@ -233,11 +237,6 @@ def _parse(schema: Any, value: bytes) -> Any:  # noqa: ANN401 - any of four mess
         raise InputError(
             DeadLetterReason.UNPARSABLE, f"These bytes are no {schema.__name__}."
         ) from error
-    if message.reader > READER:
-        raise StoppedError(
-            f"A batch asks for reader {message.reader}; this is reader {READER}.",
-            "Upgrade the metric service; nothing is lost meanwhile.",
-        )
     if message.reader == 0:
         raise InputError(
             DeadLetterReason.HEADER, "Field `reader` is missing; a writer of today sets it to 1."
@@ -247,6 +246,21 @@ def _parse(schema: Any, value: bytes) -> Any:  # noqa: ANN401 - any of four mess
             DeadLetterReason.TOO_LARGE, f"{message.n} rows; a batch has at most {ROWS_MAX}."
         )
     return message
+
+
+def _check_reader(reader: int, *names: str) -> None:
+    """Stops for a batch that parses, whose lengths fit, and which asks for a newer reader.
+
+    Random bytes that happen to parse have no valid names: they are refused like all garbage.
+    """
+    if reader <= READER:
+        return
+    for name in names:
+        _name("header", name)
+    raise StoppedError(
+        f"A batch asks for reader {reader}; this is reader {READER}.",
+        "Upgrade the metric service; nothing is lost meanwhile.",
+    )
 
 
 def _replain(plain: Any, twin: Any, value: bytes) -> Any:  # noqa: ANN401 - as _parse

@@ -1,0 +1,208 @@
+"""Rows of cases: columns for what is asked, JSON for all of it.
+
+The JSON is ASCII, so that no text of a producer is refused by a database (PostgreSQL has no place
+for the character NUL in a text).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from leadline.records.batches import InputAbsence
+from leadline.records.cases import Case, CaseLabel
+from leadline.runtime.store.port import CaseQuery
+from leadline.runtime.store.session import VALUES_MAX, Session
+from leadline.runtime.store.shard_rows import slices_text
+
+_COLUMNS = (
+    "model",
+    "version",
+    "id",
+    "task",
+    "event_time_us",
+    "predicted",
+    "true_class",
+    "score",
+    "slices",
+    "input_ref",
+    "detail",
+)
+_SAVE = (
+    f"INSERT INTO cases ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)}) "
+    "ON CONFLICT (model, version, id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[3:])
+)
+_FOUND = "SELECT model, version, id, task, detail FROM cases"
+_NEWEST = "event_time_us DESC, id"
+NO_SCORE = -1.0
+"""Stands for an unknown score: below every probability, so such cases come last."""
+
+
+def save_cases(session: Session, cases: Iterable[Case]) -> None:
+    """Inserts cases, or replaces those of the same (model, version, id)."""
+    session.run_many(_SAVE, [_values(case) for case in cases])
+
+
+def find_cases(session: Session, query: CaseQuery) -> list[Case]:
+    """The cases that fit, ordered as asked; equal ones by id."""
+    where, values = _conditions(query)
+    order = "score DESC, id" if query.by_score else _NEWEST
+    rows = session.rows(
+        f"{_FOUND} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
+        [*values, int(query.limit), int(query.offset)],
+    )
+    return [_case(*row) for row in rows]
+
+
+def count_cases(session: Session, query: CaseQuery) -> int:
+    """How many fit."""
+    where, values = _conditions(query)
+    found = session.row(f"SELECT count(*) FROM cases WHERE {where}", values)
+    return int(found[0]) if found else 0
+
+
+def cases_by_key(session: Session, keys: Sequence[tuple[str, str, bytes]]) -> list[Case]:
+    """The stored cases of (model, version, id) keys, by model, version and id."""
+    groups: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+    for model, version, case_id in sorted(set(keys)):
+        groups[model, version].append(case_id)
+    found = []
+    for (model, version), ids in groups.items():
+        for begin in range(0, len(ids), VALUES_MAX):
+            part = ids[begin : begin + VALUES_MAX]
+            marks = ", ".join("?" for _ in part)
+            rows = session.rows(
+                f"{_FOUND} WHERE model = ? AND version = ? AND id IN ({marks}) ORDER BY id",
+                [model, version, *part],
+            )
+            found += [_case(*row) for row in rows]
+    return found
+
+
+def cases_of_input(session: Session, task: str, case_id: bytes) -> list[Case]:
+    """The cases of one input, of every version of a task, by model and version."""
+    rows = session.rows(
+        f"{_FOUND} WHERE id = ? AND task = ? ORDER BY model, version", [case_id, task]
+    )
+    return [_case(*row) for row in rows]
+
+
+def trim_cases(session: Session, model: str, version: str, keep: int) -> list[str]:
+    """Deletes all but the newest `keep` cases; returns blob keys that no case refers to now."""
+    where, values = "model = ? AND version = ?", [model, version]
+    if keep > 0:
+        last = session.row(
+            f"SELECT event_time_us, id FROM cases WHERE {where} ORDER BY {_NEWEST} "
+            "LIMIT 1 OFFSET ?",
+            [*values, keep - 1],
+        )
+        if last is None:
+            return []
+        where += " AND (event_time_us < ? OR (event_time_us = ? AND id > ?))"
+        values += [last[0], last[0], last[1]]
+    rows = session.rows(f"DELETE FROM cases WHERE {where} RETURNING input_ref", values)
+    return _unused(session, {ref for (ref,) in rows if ref})
+
+
+def _unused(session: Session, refs: set[str]) -> list[str]:
+    wanted = sorted(refs)
+    for begin in range(0, len(wanted), VALUES_MAX):
+        part = wanted[begin : begin + VALUES_MAX]
+        marks = ", ".join("?" for _ in part)
+        rows = session.rows(
+            f"SELECT DISTINCT input_ref FROM cases WHERE input_ref IN ({marks})", part
+        )
+        refs = refs - {ref for (ref,) in rows}
+    return sorted(refs)
+
+
+def _conditions(query: CaseQuery) -> tuple[str, list[object]]:
+    parts = ["model = ?", "version = ?", "event_time_us >= ?", "event_time_us < ?"]
+    values: list[object] = [query.model, query.version, int(query.from_us), int(query.to_us)]
+    if query.true_class is not None:
+        parts.append("true_class = ?")
+        values.append(int(query.true_class))
+    if query.predicted is not None:
+        parts.append("predicted = ?")
+        values.append(int(query.predicted))
+    if query.errors_only:
+        parts.append("true_class <> predicted")
+    for pair in query.slices:
+        # Exact: in JSON a quote within a text is escaped, so these characters are one whole pair.
+        parts.append("replace(slices, ?, '') <> slices")
+        values.append(slices_text((pair,))[1:-1])
+    return " AND ".join(parts), values
+
+
+def _values(case: Case) -> list[object]:
+    return [
+        case.model,
+        case.version,
+        case.id,
+        case.task,
+        int(case.event_time_us),
+        int(case.predicted),
+        None if case.label is None else int(case.label.true_class),
+        _score(case),
+        slices_text(case.slices),
+        case.input_ref.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        _detail(case),
+    ]
+
+
+def _score(case: Case) -> float:
+    """Score of the predicted class."""
+    scores = dict(zip(case.top_classes, case.top_scores, strict=False))
+    return float(scores.get(case.predicted, NO_SCORE))
+
+
+def _detail(case: Case) -> str:
+    label = case.label
+    return json.dumps(
+        {
+            "hash": int(case.hash),
+            "event_time_us": int(case.event_time_us),
+            "predicted": int(case.predicted),
+            "top_classes": [int(number) for number in case.top_classes],
+            "top_scores": [float(score) for score in case.top_scores],
+            "keep_probability": float(case.keep_probability),
+            "input_ref": case.input_ref,
+            "input_uri": case.input_uri,
+            "absence": int(case.absence),
+            "id_text": case.id_text,
+            "slices": case.slices,
+            "label": label
+            and [
+                int(label.true_class),
+                label.source,
+                int(label.label_time_us),
+                int(label.delay_ms),
+                int(label.offset),
+            ],
+        },
+        separators=(",", ":"),
+    )
+
+
+def _case(model: str, version: str, case_id: bytes, task: str, detail: str) -> Case:
+    found = json.loads(detail)
+    return Case(
+        id=bytes(case_id),
+        model=model,
+        version=version,
+        task=task,
+        hash=found["hash"],
+        event_time_us=found["event_time_us"],
+        predicted=found["predicted"],
+        top_classes=tuple(found["top_classes"]),
+        top_scores=tuple(found["top_scores"]),
+        keep_probability=found["keep_probability"],
+        input_ref=found["input_ref"],
+        input_uri=found["input_uri"],
+        absence=InputAbsence(found["absence"]),
+        id_text=found["id_text"],
+        slices=tuple((column, value) for column, value in found["slices"]),
+        label=None if found["label"] is None else CaseLabel(*found["label"]),
+    )

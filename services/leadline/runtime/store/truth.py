@@ -1,0 +1,184 @@
+"""The truth store over SQL: see `port.py` for what it promises.
+
+A commit is one transaction. Its first statement is the compare-and-set of the shard's vector; when
+that touches no row, another owner has moved the shard on, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from leadline.records.cases import Case
+from leadline.records.cells import Series
+from leadline.records.errors import FencedError
+from leadline.records.models import ModelSpec
+from leadline.runtime.store import case_rows, model_rows, shard_rows
+from leadline.runtime.store.cells_codec import CellsCodec
+from leadline.runtime.store.compaction import Compaction
+from leadline.runtime.store.migrate import migrate, migrations
+from leadline.runtime.store.port import Commit, ShardState, Snapshot
+from leadline.runtime.store.session import Database, Session
+from leadline.runtime.store.snapshot import SqlSnapshot
+
+_INSERT_DELTA = "INSERT INTO deltas (shard, p, l, body) VALUES (?, ?, ?, ?)"
+_MOVE_AND_INSERT = (
+    f"WITH moved AS ({shard_rows.MOVE_SHARD} RETURNING shard, p, l) "
+    "INSERT INTO deltas (shard, p, l, body) SELECT shard, p, l, ? FROM moved"
+)
+_SEEN = (
+    "INSERT INTO last_seen (shard, model, version, first_minute, last_minute) "
+    "VALUES (?, ?, ?, ?, ?) ON CONFLICT (shard, model, version) DO UPDATE SET last_minute = "
+    "CASE WHEN excluded.last_minute > last_seen.last_minute "
+    "THEN excluded.last_minute ELSE last_seen.last_minute END, first_minute = "
+    "CASE WHEN excluded.first_minute < last_seen.first_minute "
+    "THEN excluded.first_minute ELSE last_seen.first_minute END"
+)
+
+
+class SqlTruthStore:
+    """The truth in SQLite or PostgreSQL. Safe to use from several threads.
+
+    Args:
+        database: closed by `close`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def migrate(self) -> int:
+        """Brings the schema to this version's; returns its number. Refuses a newer schema."""
+        return migrate(self._database, migrations())
+
+    def shard(self, name: str) -> ShardState:
+        """State of a shard; the zero state, inserted, when it is new."""
+        with self._database.read() as session:
+            found = shard_rows.read_shard(session, name)
+        if found is not None:
+            return found
+        with self._database.write() as session:
+            session.run(shard_rows.INSERT_SHARD, shard_rows.shard_values(ShardState(name)))
+            return shard_rows.read_shard(session, name) or ShardState(name)
+
+    def shard_series(self, name: str) -> dict[Series, int]:
+        """Series numbers of a shard."""
+        with self._database.read() as session:
+            rows = shard_rows.read_series(session, name)
+        return {series: number for _, number, series in rows}
+
+    def commit(self, commit: Commit) -> None:
+        """One transaction: compare-and-set of the vector, the delta, new series, cases.
+
+        Raises:
+            FencedError: `commit.before` does not hold any more; nothing was written.
+            ValueError: a delta without a move of the vector: it could be added twice.
+        """
+        _check(commit)
+        body = CellsCodec().encode(commit.delta) if len(commit.delta) else b""
+        with self._database.write() as session:
+            if not self._move(session, commit, body):
+                raise FencedError(
+                    f"Shard {commit.before.shard} is not at ({commit.before.p}, {commit.before.l}) "
+                    "any more: another owner has moved it on."
+                )
+            self._write_rows(session, commit)
+
+    def mark_stopped(self, shard: str, cause: str, remedy: str) -> None:
+        """Notes for people why a shard does not count on; empty texts clear it."""
+        with self._database.write() as session:
+            session.run(
+                "UPDATE shards SET stopped = ?, remedy = ? WHERE shard = ?", [cause, remedy, shard]
+            )
+
+    def case_labels(self, keys: Sequence[tuple[str, str, bytes]]) -> list[Case]:
+        """The stored cases of the given (model, version, id) keys, by key."""
+        if not keys:
+            return []
+        with self._database.read() as session:
+            return case_rows.cases_by_key(session, keys)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """One consistent state: REPEATABLE READ, read only."""
+        with self._database.read() as session:
+            yield SqlSnapshot(session)
+
+    def save_model(self, spec: ModelSpec, expected_revision: int | None) -> int:
+        """Writes a declaration if its revision is still the expected one (None: whatever it is).
+
+        A model that was never saved has revision 0. Returns the new revision.
+
+        Raises:
+            FencedError: the revision has moved on.
+        """
+        with self._database.write() as session:
+            return model_rows.save_model(session, spec, expected_revision)
+
+    def compact(self, shard: str, max_deltas: int) -> int:
+        """Folds the oldest deltas of a shard into blocks, in one transaction; returns how many."""
+        with self._database.write() as session:
+            return Compaction(session, shard).run(max_deltas)
+
+    def trim_cases(self, model: str, version: str, keep: int) -> list[str]:
+        """Deletes all but the newest `keep` cases; returns blob keys that no case needs now."""
+        with self._database.write() as session:
+            return case_rows.trim_cases(session, model, version, keep)
+
+    def ping(self) -> None:
+        """Returns when the database answers."""
+        self._database.ping()
+
+    def close(self) -> None:
+        """Ends."""
+        self._database.close()
+
+    def _move(self, session: Session, commit: Commit, body: bytes) -> bool:
+        """Moves the vector and adds the delta; False when the vector is another one by now."""
+        values = shard_rows.move_values(commit.before, commit.after)
+        if body and session.dialect.update_in_with:
+            return session.run(_MOVE_AND_INSERT, [*values, body]) == 1
+        moved = session.run(shard_rows.MOVE_SHARD, values) == 1
+        if moved and body:
+            after = commit.after
+            session.run(_INSERT_DELTA, [after.shard, int(after.p), int(after.l), body])
+        return moved
+
+    def _write_rows(self, session: Session, commit: Commit) -> None:
+        """New series, cases, and when versions were seen."""
+        shard = commit.after.shard
+        if commit.new_series:
+            session.run_many(
+                "INSERT INTO series (shard, number, model, version, task, slices) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        shard,
+                        int(number),
+                        series.model,
+                        series.version,
+                        series.task,
+                        shard_rows.slices_text(series.slices),
+                    )
+                    for series, number in commit.new_series.items()
+                ],
+            )
+        if commit.cases:
+            case_rows.save_cases(session, commit.cases)
+        if commit.last_seen:
+            session.run_many(
+                _SEEN,
+                [
+                    (shard, model, version, int(minute), int(minute))
+                    for (model, version), minute in commit.last_seen.items()
+                ],
+            )
+
+
+def _check(commit: Commit) -> None:
+    before, after = commit.before, commit.after
+    if before.shard != after.shard or before.epoch != after.epoch:
+        raise ValueError("A commit stays within one shard and epoch.")
+    if after.p < before.p or after.l < before.l:
+        raise ValueError("A vector only grows.")
+    if len(commit.delta) and (after.p, after.l) == (before.p, before.l):
+        raise ValueError("A delta without a move of the vector could be added twice.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from leadline.records.errors import UsageError
@@ -36,11 +36,26 @@ def open_log(url: str, clock: Clock, options: Mapping[str, str] = NO_OPTIONS) ->
 
         return LocalLog(rest, clock, settings_from(LocalSettings, options))
     if scheme == "kafka" and rest.startswith("//") and rest.strip("/"):
-        raise UsageError("not yet")
+        return _open_kafka(rest.strip("/").split(","), clock, options)
     raise UsageError(
         f"log_url = {url!r} names no log",
         "set log_url to local:PATH or kafka://host:port,host:port",
     )
+
+
+def _open_kafka(bootstrap: list[str], clock: Clock, options: Mapping[str, str]) -> Log:
+    try:
+        from leadline.runtime.log.kafka import KafkaLog  # noqa: PLC0415
+        from leadline.runtime.log.kafka_client import KafkaSettings, security_names  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"log_url names Kafka, and its client cannot be used: {error}",
+            "install 'kafka-python[crc32c]>=3.0.12,<4'",
+        ) from error
+    security = {name: text for name, text in options.items() if name in security_names()}
+    numbers = {name: text for name, text in options.items() if name not in security}
+    settings = replace(settings_from(KafkaSettings, numbers), security=security)
+    return KafkaLog(bootstrap, clock, settings)
 
 
 def settings_from(kind: type[_Settings], options: Mapping[str, str]) -> _Settings:
@@ -49,7 +64,11 @@ def settings_from(kind: type[_Settings], options: Mapping[str, str]) -> _Setting
     Raises:
         UsageError: an option of another name, or one that is not a number.
     """
-    types_of = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]
+    types_of = {
+        field.name: field.type
+        for field in fields(kind)  # type: ignore[arg-type]
+        if field.type in {"int", "float"}
+    }
     values: dict[str, float] = {}
     for name, text in options.items():
         if name not in types_of:

@@ -1,0 +1,197 @@
+"""Connections to Kafka: settings, start-up checks, and clients that end when they cannot start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import kafka
+from kafka.net.compat import KafkaNetClient
+from kafka.record import util as record_util
+
+from leadline.records.errors import UsageError
+from leadline.runtime.log.kafka_errors import errors
+
+_OLDEST_CLIENT = (3, 0, 12)
+_SECURITY = frozenset(
+    {
+        "security_protocol",
+        "sasl_mechanism",
+        "sasl_plain_username",
+        "sasl_plain_password",
+        "sasl_kerberos_name",
+        "sasl_kerberos_service_name",
+        "sasl_kerberos_domain_name",
+        "ssl_check_hostname",
+        "ssl_cafile",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "ssl_crlfile",
+        "ssl_password",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """Bounds and tuning of a Kafka log.
+
+    Attributes:
+        max_queued_bytes: what a writer holds before it is durable; beyond it append() waits.
+        append_timeout_seconds: how long append() waits for room, and close() for its last flush.
+        answer_timeout_seconds: how long any other call waits for the cluster.
+        delivery_timeout_seconds: how long a record is tried before it counts as not durable.
+        stall_seconds: a reader with lag whose position does not move for so long is made anew.
+        fetch_bytes: of one fetch of one partition; a reader holds up to twice that.
+        batch_bytes: of one batch of a partition on its way to the cluster.
+        linger_ms: how long a batch waits for more records; flush() does not wait for it.
+        security: the client's own names: security_protocol, sasl_*, ssl_*.
+    """
+
+    max_queued_bytes: int = 64 * 1024 * 1024
+    append_timeout_seconds: float = 5.0
+    answer_timeout_seconds: float = 10.0
+    delivery_timeout_seconds: float = 120.0
+    stall_seconds: float = 30.0
+    fetch_bytes: int = 8 * 1024 * 1024
+    batch_bytes: int = 512 * 1024
+    linger_ms: int = 5
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.security) - _SECURITY)
+        if unknown:
+            raise UsageError(
+                f"log option(s) {', '.join(unknown)} are not known",
+                f"use the settings' names or {', '.join(sorted(_SECURITY))}",
+            )
+
+
+def security_names() -> frozenset[str]:
+    """The client's security settings that may be given."""
+    return _SECURITY
+
+
+def check_client() -> None:
+    """Refuses a client that would be wrong or some 40 times too slow.
+
+    Raises:
+        UsageError: with what to install.
+    """
+    found = tuple(int(part) for part in kafka.__version__.split(".")[:3] if part.isdecimal())
+    if found < _OLDEST_CLIENT:
+        raise UsageError(
+            f"kafka-python {kafka.__version__} loses or stalls partitions",
+            "install 'kafka-python[crc32c]>=3.0.12,<4'",
+        )
+    if record_util.crc32c_c is None:
+        raise UsageError(
+            "kafka-python runs without the crc32c package, up to 40 times slower",
+            "install 'kafka-python[crc32c]'",
+        )
+
+
+class Connector:
+    """Makes the client's objects for one cluster.
+
+    Args:
+        bootstrap: "host:port" of some brokers.
+        settings: bounds and security.
+    """
+
+    def __init__(self, bootstrap: tuple[str, ...], settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._common: dict[str, Any] = {"bootstrap_servers": list(bootstrap), **_security(settings)}
+        self._name = ",".join(bootstrap)
+
+    def __str__(self) -> str:
+        return f"kafka://{self._name}"
+
+    def admin(self, timeout_seconds: float) -> Any:  # noqa: ANN401 (the client has no types)
+        """A client for topics and settings, every answer within that time."""
+        return self._make(
+            kafka.KafkaAdminClient,
+            timeout_seconds,
+            request_timeout_ms=_ms(timeout_seconds),
+        )
+
+    def consumer(self) -> Any:  # noqa: ANN401 (the client has no types)
+        """A client that reads; nothing is assigned yet."""
+        return self._make(
+            kafka.KafkaConsumer,
+            self._settings.answer_timeout_seconds,
+            request_timeout_ms=_ms(max(self._settings.answer_timeout_seconds, 2.0)),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_uncommitted",
+            allow_auto_create_topics=False,
+            max_partition_fetch_bytes=self._settings.fetch_bytes,
+            fetch_max_bytes=max(self._settings.fetch_bytes, 1024 * 1024),
+            fetch_max_wait_ms=500,
+            metrics_enabled=False,
+        )
+
+    def producer(self, max_request_bytes: int) -> Any:  # noqa: ANN401 (the client has no types)
+        """A client that writes, once and in order."""
+        request_ms = _ms(min(15.0, self._settings.delivery_timeout_seconds / 2))
+        return self._make(
+            kafka.KafkaProducer,
+            self._settings.answer_timeout_seconds,
+            request_timeout_ms=request_ms,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=self._settings.linger_ms,
+            batch_size=self._settings.batch_bytes,
+            max_request_size=max_request_bytes,
+            max_block_ms=_ms(self._settings.append_timeout_seconds),
+            delivery_timeout_ms=_ms(self._settings.delivery_timeout_seconds),
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+    def _make(self, kind: Callable[..., Any], timeout_seconds: float, **configs: Any) -> Any:  # noqa: ANN401
+        """Builds one; ends its network thread when it cannot start (the client leaves it running).
+
+        Raises:
+            TransientError: the cluster does not answer.
+            UsageError: rights, addresses or settings.
+        """
+        nets: list[Any] = []
+
+        def net(**options: Any) -> Any:  # noqa: ANN401
+            nets.append(KafkaNetClient(**options))
+            return nets[-1]
+
+        configs.update(self._common, kafka_client=net, bootstrap_timeout_ms=_ms(timeout_seconds))
+        try:
+            with errors(f"connecting to {self}"):
+                return kind(**configs)
+        except (ValueError, TypeError, AssertionError) as error:
+            _end(nets)
+            raise UsageError(f"{self}: {error}", "correct log_url and the log's options") from error
+        except BaseException:
+            _end(nets)
+            raise
+
+
+def _end(nets: list[Any]) -> None:
+    for net in nets:
+        net._manager.close()
+        net._net.stop(timeout_ms=1000)
+        net.close()
+
+
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    chosen: dict[str, Any] = dict(settings.security)
+    check = chosen.get("ssl_check_hostname")
+    if check is not None:
+        if check.lower() not in {"true", "false"}:
+            raise UsageError(f"log option ssl_check_hostname = {check!r} is not true or false")
+        chosen["ssl_check_hostname"] = check.lower() == "true"
+    return chosen
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -3,8 +3,9 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# The demo shares the development environment where there is one.
-DEMO := $(if $(wildcard .venv/.installed),.venv,.venv-demo)
+# `make demo` alone gets a small environment, unless the one for development is there already.
+OTHER_GOALS := $(filter-out demo demo-open,$(MAKECMDGOALS))
+DEMO := $(if $(wildcard .venv/.installed)$(OTHER_GOALS),.venv,.venv-demo)
 TOOLS := .tools
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 LOCKED := client gateway metrics console all demo dev
@@ -13,17 +14,17 @@ LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --u
 FAST := $(wildcard tests/unit tests/reference tests/architecture tests/conformance)
 # Triton's wheel exists for this system only; elsewhere the demo runs its model in process.
 TRITON := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(TOOLS)/triton.installed)
-KAFKA_JARS := $(TOOLS)/kafka/pom.xml
+KAFKA_JARS := $(TOOLS)/kafka.installed
 
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # $(call need,test command,what it is,Debian packages): installs what the test does not find.
-need = { $(1); } >/dev/null 2>&1 || { \
-	command -v apt-get >/dev/null || { echo "$(2) is missing: install it, then run make again"; exit 1; }; \
+need = { { $(1); } >/dev/null 2>&1 || { \
+	command -v apt-get >/dev/null || { echo "$(2): not installed; install it, then run make again"; exit 1; }; \
 	echo "installing $(2): apt-get install $(3)"; \
 	$(SUDO) apt-get update -qq && \
-	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(3) >/dev/null; }
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(3) >/dev/null; }; }
 
 # $(call environment,folder,lock): a virtual environment with exactly what the lock names.
 environment = \
@@ -58,11 +59,11 @@ java:
 prometheus:
 	@$(call need,command -v prometheus && command -v promtool,Prometheus,prometheus)
 chromium:
-	@$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,Chromium,chromium)
+	@$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,Chromium,chromium fonts-dejavu-core)
 
 $(KAFKA_JARS): services/leadline/testing/servers/kafka.py | $(DEMO)/.installed java
-	@echo "fetching Kafka's jars by Maven into $(@D)"
-	@$(DEMO)/bin/python -c 'from pathlib import Path; from leadline.testing.servers.kafka import fetch_jars; fetch_jars(Path("$(@D)"))'
+	@echo "fetching Kafka's jars by Maven into $(TOOLS)/kafka"
+	@$(DEMO)/bin/python -c 'from pathlib import Path; from leadline.testing.servers.kafka import fetch_jars; fetch_jars(Path("$(TOOLS)/kafka"))'
 	@touch $@
 
 $(TOOLS)/triton.installed: requirements/triton-server.txt requirements/triton.txt | $(DEMO)/.installed

@@ -91,6 +91,20 @@ def answers_ok(port: int, path: str) -> bool:
         connection.close()
 
 
+def until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
+    """Returns as soon as `condition()` is true; it is asked every 50 ms.
+
+    Raises:
+        ServerError: it was not true within `deadline_s`; the message names `what`.
+    """
+    give_up = monotonic() + deadline_s
+    pause = threading.Event()
+    while not condition():
+        if monotonic() > give_up:
+            raise ServerError(f"not within {deadline_s:g} s: {what}")
+        pause.wait(POLL_SECONDS)
+
+
 class ManagedProcess:
     """One child process with a log file. It can be started again after it has ended.
 
@@ -195,16 +209,12 @@ class ManagedProcess:
         return content[-LOG_TAIL_BYTES:].decode(errors="replace")
 
     def _await(self, ready: Callable[[], bool], deadline_s: float) -> None:
-        give_up = monotonic() + deadline_s
-        pause = threading.Event()
-        while not ready():
-            if not self.running:
-                raise ServerError(f"{self.name} ended while it was starting:\n{self.log_tail()}")
-            if monotonic() > give_up:
-                raise ServerError(
-                    f"{self.name} was not ready within {deadline_s:g} s:\n{self.log_tail()}"
-                )
-            pause.wait(POLL_SECONDS)
+        try:
+            until(lambda: ready() or not self.running, deadline_s, f"{self.name} ready")
+        except ServerError as error:
+            raise ServerError(f"{error}:\n{self.log_tail()}") from None
+        if not self.running:
+            raise ServerError(f"{self.name} ended while it was starting:\n{self.log_tail()}")
 
     def _signal_leader(self, number: signal.Signals) -> None:
         if self._child is not None:

@@ -1,0 +1,142 @@
+"""The owner role: counts the partitions that its ordinal gives it, and compacts what it counted.
+
+Two owners may overlap at any time (a rolling deployment, a changed number of replicas): the
+compare-and-set of the vector alone keeps the counts exact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from threading import Event, Thread
+
+from prometheus_client import CollectorRegistry
+
+from leadline.metrics.owner_health import OwnerHealth
+from leadline.metrics.owner_settings import OwnerSettings
+from leadline.metrics.shard import Shard, World
+from leadline.records.errors import LeadlineError, NotFoundError, UsageError
+from leadline.runtime.clock import Clock
+from leadline.runtime.log.port import Log, Stream
+from leadline.runtime.log.topics import require_topics
+from leadline.runtime.store.blob import BlobStore
+from leadline.runtime.store.port import TruthStore
+
+logger = logging.getLogger(__name__)
+
+
+class OwnerService:
+    """Counts its shards, each in a thread of its own, and compacts them in one more.
+
+    Args:
+        settings: read once.
+        log, store, blobs: the world, opened by the caller and closed by it; blobs may be None.
+        registry: where its own health is registered.
+    """
+
+    def __init__(
+        self,
+        settings: OwnerSettings,
+        *,
+        log: Log,
+        store: TruthStore,
+        blobs: BlobStore | None,
+        clock: Clock,
+        registry: CollectorRegistry,
+    ) -> None:
+        if settings.ordinal >= settings.replicas:
+            raise UsageError(
+                f"Setting `ordinal` is {settings.ordinal}, but there are {settings.replicas} "
+                "replicas: ordinals count from 0."
+            )
+        self._settings = settings
+        self._stream = Stream(settings.stream, settings.partitions)
+        self._log, self._store, self._blobs, self._clock = log, store, blobs, clock
+        self._health = OwnerHealth(registry)
+        self._stop = Event()
+        self._threads: list[Thread] = []
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that this owner counts."""
+        settings = self._settings
+        return [p for p in range(settings.partitions) if p % settings.replicas == settings.ordinal]
+
+    async def start(self) -> None:
+        """Checks topics and schema, then counts in the background.
+
+        Raises:
+            UsageError: a topic or the store is not as it must be.
+            TransientError: the log or the store does not answer.
+        """
+        await asyncio.to_thread(self._check)
+        self._writer = self._log.writer()
+        world = World(
+            stream=self._stream,
+            log=self._log,
+            writer=self._writer,
+            store=self._store,
+            settings=self._settings,
+            clock=self._clock,
+            health=self._health,
+        )
+        for partition in self.partitions:
+            shard = Shard(world, partition)
+            self._spawn(f"shard-{shard.name}", partial(shard.run, self._stop))
+        self._spawn("compactor", self._compact_for_ever)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Stops counting after the commit in hand; waits at most that long."""
+        self._stop.set()
+        await asyncio.to_thread(self._join, grace_seconds)
+        await asyncio.to_thread(self._writer.close)
+
+    def failed(self) -> bool:
+        """Whether a thread ended though nobody stopped it: a bug; the process should restart."""
+        return not self._stop.is_set() and any(not thread.is_alive() for thread in self._threads)
+
+    def _check(self) -> None:
+        self._store.migrate()
+        require_topics(self._log, self._stream)
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _join(self, grace_seconds: float) -> None:
+        deadline = self._clock.monotonic_seconds() + grace_seconds
+        for thread in self._threads:
+            thread.join(max(deadline - self._clock.monotonic_seconds(), 0.0))
+
+    def _compact_for_ever(self) -> None:
+        while not self._stop.wait(self._settings.compact_seconds):
+            try:
+                self._compact()
+                self._trim()
+            except LeadlineError as error:
+                logger.warning("compaction: %s; trying again", error)
+
+    def _compact(self) -> None:
+        for partition in self.partitions:
+            shard = self._stream.shard(partition)
+            while not self._stop.is_set():
+                folded = self._store.compact(shard, self._settings.compact_deltas_max)
+                if folded < self._settings.compact_deltas_max:
+                    break
+
+    def _trim(self) -> None:
+        """Deletes cases past the bound, and the inputs that nobody needs any more."""
+        with self._store.snapshot() as snapshot:
+            versions = snapshot.versions()
+        for seen in versions:
+            keys = self._store.trim_cases(
+                seen.model, seen.version, self._settings.cases_per_version_max
+            )
+            if keys and self._blobs is not None:
+                try:
+                    self._blobs.delete(keys)
+                except NotFoundError:
+                    logger.info("inputs of trimmed cases were gone already")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from leadline.metrics.core import scope as scopes
 from leadline.metrics.core import view
-from leadline.metrics.core.figures import Confusion, Figures, Tally
+from leadline.metrics.core.figures import Figures, Tally
 from leadline.metrics.core.notices import Notice
 from leadline.metrics.core.scope import Position, Window
 from leadline.records.models import ModelSpec
@@ -52,15 +52,6 @@ class Summary:
     notices: tuple[Notice, ...]
     last_prediction_minute: int | None
     last_label_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """A confusion matrix."""
-
-    spec: ModelSpec | None
-    basis: Basis
-    confusion: Confusion
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,10 +265,11 @@ def rows(snapshot: Snapshot) -> list[ModelRow]:
     seen: dict[str, list[VersionSeen]] = {}
     for each in snapshot.versions():
         seen.setdefault(each.model, []).append(each)
-    return [
-        ModelRow(name, *declared.get(name, (None, 0)), tuple(seen.get(name, ())))
-        for name in sorted(declared.keys() | seen.keys())
-    ]
+    found = []
+    for name in sorted(declared.keys() | seen.keys()):
+        spec, revision = declared.get(name, (None, 0))
+        found.append(ModelRow(name, spec, revision, tuple(seen.get(name, ()))))
+    return found
 
 
 def row(snapshot: Snapshot, name: str) -> ModelRow:

@@ -7,12 +7,11 @@ are safe to call from several threads; they raise TransientError when the store 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
-from leadline.metrics.answers import Matrix, ModelRow, SliceList, Summary, Survey, Timeline
+from leadline.metrics.answers import ModelRow, SliceList, Summary, Survey, Timeline
 from leadline.metrics.core import scope as scopes
-from leadline.metrics.core.figures import confusion_of
 from leadline.metrics.core.scope import Ends, Last, Position, Scope, Window
 from leadline.metrics.moment import Cache, Moment, pick, positions, row, rows
 from leadline.records.cases import Case
@@ -53,6 +52,13 @@ class Reader:
         with self._store.snapshot() as snapshot:
             return positions(snapshot)
 
+    def state(self) -> Hashable:
+        """Equal to an earlier one as long as no answer can have changed: vector, models, minute."""
+        with self._store.snapshot() as snapshot:
+            revisions = tuple((spec.name, revision) for spec, revision in snapshot.models())
+            minute = self._clock.now_us() // scopes.MINUTE_US
+            return positions(snapshot), revisions, minute
+
     def status(self) -> tuple[tuple[Position, ...], int]:
         """The vector, and the append time in milliseconds up to which every record is counted."""
         vector = self.vector()
@@ -77,12 +83,6 @@ class Reader:
             found = [moment.summary(Scope(row.name, row.champion, window)) for row in rows[:limit]]
             return found, len(rows) > limit
 
-    def matrix(self, scope: Scope) -> Matrix:
-        """The confusion matrix; raises NotFoundError for an unknown version."""
-        with self._open() as moment:
-            summary = moment.summary(scope)
-            return Matrix(summary.spec, summary.basis, confusion_of(summary.counts.confusion))
-
     def timeline(self, scope: Scope, step_minutes: int = 0) -> Timeline:
         """Figures by steps of that many minutes; 0 chooses about 48 steps.
 
@@ -98,10 +98,10 @@ class Reader:
         with self._open() as moment:
             return moment.slices(scope)
 
-    def cases(self, query: CaseQuery) -> tuple[list[Case], int]:
-        """The cases that fit, and how many there are without limit and offset."""
+    def cases(self, page: CaseQuery, query: CaseQuery) -> tuple[list[Case], int]:
+        """The cases of a page, and how many fit the whole query, of one snapshot."""
         with self._store.snapshot() as snapshot:
-            return snapshot.cases(query), snapshot.count_cases(query)
+            return snapshot.cases(page), snapshot.count_cases(query)
 
     def case(self, model: str, version: str, case_id: bytes) -> tuple[Case, list[Case]]:
         """A case, and the same input's cases of the task's other versions.

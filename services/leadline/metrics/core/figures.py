@@ -34,7 +34,7 @@ Z95 = 1.959963984540054
 LABELS_FEW = 30
 """Below this many labels a class is not called the worst: its interval is wider than 0.3."""
 TOP_KS = (2, 3, 5, 10)
-"""The k of the top-k accuracies; top-1 is the accuracy."""
+"""The k of the top-k accuracies, as far as there are more classes; top-1 is the accuracy."""
 
 
 def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float] | None:
@@ -371,14 +371,16 @@ def figures(
         declared: length of the class list; 0 when there is none.
     """
     counts = class_counts(matrix)
+    classes = class_figures(counts, predicted, declared)
+    ks = tuple(k for k in TOP_KS if not classes or k <= classes[-1].number)
     return Figures(
         predictions=predicted.total,
         accuracy=Rate(matrix.correct, matrix.total),
-        top_k=top_k(ranks),
+        top_k=top_k(ranks, ks),
         macro=macro_average(counts),
         micro=micro_average(matrix),
         weighted=weighted_average(counts),
-        classes=class_figures(counts, predicted, declared),
+        classes=classes,
         worst_class=worst_class(counts),
         delay=delay_of(delays),
     )

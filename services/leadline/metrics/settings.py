@@ -1,0 +1,110 @@
+"""Settings of a reader. Read once, at the entry; nothing here reads the environment."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class ReaderSettings(BaseModel):
+    """How a reader answers. Every bound says why it is there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen_address: str = Field(
+        "127.0.0.1:9101",
+        description="HOST:PORT of the gRPC API; port 0 takes a free one. Loopback by default: the "
+        "figures are readable by everyone who reaches the port.",
+    )
+    exporter_address: str = Field(
+        "127.0.0.1:9102",
+        description="HOST:PORT of the Prometheus exporter; empty switches it off.",
+    )
+    store_url: str = Field(
+        "sqlite:leadline-data/truth.sqlite",
+        description="The truth store: sqlite:PATH or postgresql://...",
+    )
+    blob_url: str = Field(
+        "leadline-data/blobs", description="Where kept inputs are: a folder, or s3://BUCKET/PREFIX."
+    )
+    window_minutes: tuple[int, ...] = Field(
+        (5, 60, 1440),
+        min_length=1,
+        max_length=6,
+        description="Lengths of the event-time windows that the exporter shows. Each adds a series "
+        "per figure, class and version.",
+    )
+    export_pairs_max: int = Field(
+        400,
+        ge=1,
+        le=10_000,
+        description="Pairs of (true class, predicted class) exported per version, the most "
+        "frequent confusions first: a matrix of 20 classes whole. All pairs are in the API.",
+    )
+    export_classes_max: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Classes with figures of their own in the exporter per version and window, the "
+        "most labelled first. All classes are in the API.",
+    )
+    export_versions_max: int = Field(
+        50,
+        ge=1,
+        le=1000,
+        description="Versions in the exporter, those seen last: each costs a read at every scrape.",
+    )
+    worker_threads: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Answers computed at a time; more wait. Each may hold a database connection.",
+    )
+    concurrent_calls_max: int = Field(
+        1000,
+        ge=8,
+        description="gRPC calls and streams at a time; further ones get RESOURCE_EXHAUSTED, so "
+        "that a storm of callers cannot fill the memory.",
+    )
+    watchers_max: int = Field(
+        500,
+        ge=1,
+        description="WatchSummary streams at a time; below concurrent_calls_max, so that streams "
+        "leave room for calls.",
+    )
+    watch_period_seconds: float = Field(
+        0.5,
+        ge=0.05,
+        le=60,
+        description="Between two looks for a change while somebody watches: a person does not see "
+        "less, and a look costs one small query.",
+    )
+    deadline_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="For calls without a nearer deadline of their own, so that a forgotten call "
+        "ends; 0 sets none.",
+    )
+    cache_entries_max: int = Field(
+        256,
+        ge=0,
+        description="Answers kept until the vector moves on; one of 1,000 classes takes about "
+        "0.5 MB.",
+    )
+    message_bytes_max: int = Field(
+        16 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Of one request or answer: a kept image, a matrix of 1,000 classes.",
+    )
+    connection_age_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Clients are asked to reconnect after it, so that load spreads over new "
+        "replicas; 0 never. Behind a balancer: 300.",
+    )
+
+    @field_validator("window_minutes")
+    @classmethod
+    def _positive(cls, minutes: tuple[int, ...]) -> tuple[int, ...]:
+        if any(each <= 0 for each in minutes) or len(set(minutes)) != len(minutes):
+            raise ValueError("windows are different positive numbers of minutes")
+        return minutes

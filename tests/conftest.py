@@ -119,3 +119,9 @@ def prometheus_factory(tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
 def chromium() -> Chromium:
     """The system's browser for Playwright."""
     return find_chromium()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Coroutine tests run on asyncio, as the services do."""
+    return "asyncio"

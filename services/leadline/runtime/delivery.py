@@ -13,10 +13,15 @@ from leadline.runtime.rounds import Message
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open log, and the stream in it."""
+    """An open log, and the stream in it.
+
+    Attributes:
+        owned: whether who writes also closes the log.
+    """
 
     log: Log
     stream: Stream
+    owned: bool = False
 
 
 class Delivery:
@@ -83,8 +88,11 @@ class Delivery:
         return refused + left
 
     def close(self) -> None:
-        """Closes the writer; the log is its owner's."""
+        """Closes the writer, and the log where it is owned."""
         self._discard_writer()
+        if self._connection is not None and self._connection.owned:
+            self._connection.log.close()
+        self._connection = None
 
     def _append(self, messages: Sequence[Message], refused: list[Message]) -> list[Message]:
         """Appends; moves what the log will never take to `refused` and returns the others."""

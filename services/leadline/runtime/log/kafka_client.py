@@ -44,7 +44,7 @@ class KafkaSettings:
         delivery_timeout_seconds: how long a record is tried before it counts as not durable.
         stall_seconds: a reader with lag whose position does not move for so long is made anew.
         fetch_bytes: of one fetch of one partition; a reader holds up to twice that.
-        batch_bytes: of one batch of a partition on its way to the cluster.
+        batch_bytes: of one batch of a partition on its way; below what topics take by default.
         linger_ms: how long a batch waits for more records; flush() does not wait for it.
         security: the client's own names: security_protocol, sasl_*, ssl_*.
     """
@@ -55,7 +55,7 @@ class KafkaSettings:
     delivery_timeout_seconds: float = 120.0
     stall_seconds: float = 30.0
     fetch_bytes: int = 8 * 1024 * 1024
-    batch_bytes: int = 512 * 1024
+    batch_bytes: int = 1_000_000
     linger_ms: int = 5
     security: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -60,6 +60,7 @@ prometheus:
 	@$(call need,command -v prometheus && command -v promtool,Prometheus,prometheus)
 chromium:
 	@$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,Chromium,chromium fonts-dejavu-core)
+	@$(call need,$(PYTHON) -c 'import ctypes; ctypes.CDLL("libatomic.so.1")',a library of Playwright's driver,libatomic1)
 
 $(KAFKA_JARS): services/leadline/testing/servers/kafka.py | $(DEMO)/.installed java
 	@echo "fetching Kafka's jars by Maven into $(TOOLS)/kafka"

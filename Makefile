@@ -1,7 +1,9 @@
 # Everything that is done with this repository. Needs git, make and Python 3.11; all else is made
 # inside the clone (.venv, .venv-demo, .tools, .demo), or installed by apt-get where it says so.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ifndef PYTHON
+PYTHON := $(shell command -v python3.11 || command -v python3)
+endif
 BIN := .venv/bin
 # `make demo` alone gets a small environment, unless the one for development is there already.
 OTHER_GOALS := $(filter-out demo demo-open,$(MAKECMDGOALS))

@@ -2,7 +2,7 @@
 
 A blob's key is "ab/ab12...ef.png": the first two hex digits of its SHA-256, all 64 of them, and an
 extension that stands for the media type. So equal content is stored once, a blob never changes, and
-a key says all there is to say about it. Where it lies is fsspec's business: a folder, S3 and others.
+a key says all there is to say about it. Where it lies is fsspec's business: a folder, S3 or others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXTENSIONS = {
     "npy": "application/x-npy",
     "npz": "application/x-npz",
     "png": "image/png",
-    "txt": "text/plain",
+    "txt": "text/plain; charset=utf-8",
     "wav": "audio/wav",
     "webp": "image/webp",
 }

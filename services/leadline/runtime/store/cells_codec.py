@@ -1,9 +1,8 @@
 """Cells as bytes: what deltas and blocks are stored as.
 
-A body is a header and one zstandard frame (level 1, with its own checksum) of six columns, one
-after the other:
+A body is a header and one zstandard frame (level 1) of six columns, one after the other:
 
-    header   version u8 | cells u32 | bytes of the columns u32          little-endian
+    header   version u8 | CRC-32 of what follows u32 | cells u32        little-endian
     columns  kind | series | minute | index >> 32 | index & 0xFFFFFFFF | count
     column   width u8 (0, 1, 2, 4 or 8) | first u64 | width x cells bytes
 
@@ -16,6 +15,7 @@ mostly zero lies together and compresses to almost nothing. A column of equal va
 from __future__ import annotations
 
 import struct
+import zlib
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ from leadline.records.cells import Cells
 from leadline.records.errors import StoppedError
 
 VERSION = 1
-_HEADER = struct.Struct("<BII")
+_HEADER = struct.Struct("<BI")
+_LENGTH = struct.Struct("<I")
 _COLUMN = struct.Struct("<BQ")
 _WIDTHS = {0: np.uint8, 1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 _SIGNED = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
@@ -38,7 +39,7 @@ class CellsCodec:
     """Turns cells into bytes and back. Cheap to make; for one thread."""
 
     def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
+        self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=False)
         self._decompressor = zstandard.ZstdDecompressor()
 
     def encode(self, cells: Cells) -> bytes:
@@ -53,8 +54,8 @@ class CellsCodec:
                 _packed(cells.count, 0),
             ]
         )
-        header = _HEADER.pack(VERSION, len(cells), len(columns))
-        return header + self._compressor.compress(columns)
+        content = _LENGTH.pack(len(cells)) + self._compressor.compress(columns)
+        return _HEADER.pack(VERSION, zlib.crc32(content)) + content
 
     def decode(self, body: bytes) -> Cells:
         """The cells of a body, in their order.
@@ -83,21 +84,17 @@ class CellsCodec:
         """Number of cells, and the columns' bytes."""
         if len(body) < _HEADER.size:
             raise StoppedError(f"A stored body has {len(body)} bytes only.", _DAMAGED)
-        version, length, expected = _HEADER.unpack_from(body)
+        version, checksum = _HEADER.unpack_from(body)
         if version != VERSION:
             raise StoppedError(
                 f"A stored body has format {version}; this version of Leadline reads {VERSION}.",
                 "Upgrade Leadline on this machine.",
             )
-        try:
-            columns = self._decompressor.decompress(memoryview(body)[_HEADER.size :])
-        except zstandard.ZstdError as error:
-            raise StoppedError(f"A stored body is damaged: {error}.", _DAMAGED) from error
-        if len(columns) != expected:
-            raise StoppedError(
-                f"A stored body has {len(columns)} bytes of columns, not {expected}.", _DAMAGED
-            )
-        return length, columns
+        content = memoryview(body)[_HEADER.size :]
+        if len(content) < _LENGTH.size or zlib.crc32(content) != checksum:
+            raise StoppedError("A stored body is damaged: its checksum is wrong.", _DAMAGED)
+        (length,) = _LENGTH.unpack_from(content)
+        return length, self._decompressor.decompress(content[_LENGTH.size :])
 
 
 def _packed_differences(values: I64) -> bytes:

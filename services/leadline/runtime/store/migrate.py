@@ -101,5 +101,9 @@ def _has_version(session: Session) -> bool:
     if session.dialect.name == "sqlite":
         sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'"
     else:
-        sql = "SELECT 1 WHERE to_regclass('schema_version') IS NOT NULL"
+        # Not to_regclass: its cache does not see what was made while a migrator waited its turn.
+        sql = (
+            "SELECT 1 FROM pg_tables WHERE tablename = 'schema_version' "
+            "AND schemaname = current_schema()"
+        )
     return session.row(sql) is not None

@@ -6,6 +6,7 @@ SQL is written once, with `?` for values. What differs between the databases sta
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -121,7 +122,9 @@ class Database(Protocol):
 
 
 class Pool(Generic[Connection]):
-    """At most `size` connections; the one used last is used next.
+    """At most `size` connections; the one used last is used next, and who waits longest is first.
+
+    Without that order a thread that asks again at once (a compactor) would starve the others.
 
     Args:
         connect: opens one; runs outside the lock.
@@ -140,8 +143,9 @@ class Pool(Generic[Connection]):
         self._connect = connect
         self._disconnect = disconnect
         self._wait_seconds = wait_seconds
-        self._free = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
+        self._free = size
+        self._waiting: deque[threading.Event] = deque()
         self._idle: list[Connection] = []
         self._closed = False
 
@@ -151,21 +155,12 @@ class Pool(Generic[Connection]):
         Raises:
             TransientError: all were in use for `wait_seconds`, or the pool is closed.
         """
-        if not self._free.acquire(timeout=self._wait_seconds):
-            raise TransientError(
-                f"The store was busy for {self._wait_seconds:g} s: all connections are in use."
-            )
+        self._acquire()
         try:
             return self._idle_connection() or self._connect()
         except BaseException:
-            self._free.release()
+            self._release()
             raise
-
-    def _idle_connection(self) -> Connection | None:
-        with self._lock:
-            if self._closed:
-                raise TransientError("The store is closed.")
-            return self._idle.pop() if self._idle else None
 
     def give(self, connection: Connection) -> None:
         """Takes a healthy connection back."""
@@ -175,12 +170,12 @@ class Pool(Generic[Connection]):
                 self._idle.append(connection)
         if not keep:
             self._disconnect(connection)
-        self._free.release()
+        self._release()
 
     def drop(self, connection: Connection) -> None:
         """Closes a broken connection; another takes its place on the next use."""
         self._disconnect(connection)
-        self._free.release()
+        self._release()
 
     def drop_idle(self) -> None:
         """Closes all connections that nobody uses."""
@@ -194,3 +189,35 @@ class Pool(Generic[Connection]):
         with self._lock:
             self._closed = True
         self.drop_idle()
+
+    def _idle_connection(self) -> Connection | None:
+        with self._lock:
+            if self._closed:
+                raise TransientError("The store is closed.")
+            return self._idle.pop() if self._idle else None
+
+    def _acquire(self) -> None:
+        """Waits for the right to one connection."""
+        with self._lock:
+            if self._free and not self._waiting:
+                self._free -= 1
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        if turn.wait(self._wait_seconds):
+            return
+        with self._lock:
+            if turn.is_set():  # handed over at the last moment
+                return
+            self._waiting.remove(turn)
+        raise TransientError(
+            f"The store was busy for {self._wait_seconds:g} s: all connections are in use."
+        )
+
+    def _release(self) -> None:
+        """Hands the right to the one who waits longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1

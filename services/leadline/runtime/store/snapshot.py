@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 
 from leadline.records.cases import Case
-from leadline.records.cells import CellKind, Cells, Series, merge, select
+from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge, select
 from leadline.records.models import ModelSpec
 from leadline.runtime.store import blocks, case_rows, model_rows, shard_rows
 from leadline.runtime.store.blocks import BLOCK_MINUTES, BlockKey
@@ -94,6 +94,8 @@ class SqlSnapshot:
     def _shard_cells(
         self, shard: str, numbers: list[int] | None, kinds: list[int], minutes: tuple[int, int]
     ) -> Cells:
+        if not kinds:
+            return empty_cells()
         found: dict[BlockKey, Cells] = {}
         for key, body in self._block_rows(shard, numbers, kinds, minutes):
             found[key] = blocks.within(self._codec.decode(body), *minutes)

@@ -40,7 +40,7 @@ _USAGE = {
     sqlite3.SQLITE_CORRUPT: "it is damaged",
 }
 _TRANSIENT = {
-    sqlite3.SQLITE_BUSY: f"another process held it locked for {BUSY_SECONDS:g} s",
+    sqlite3.SQLITE_BUSY: "another process held it locked for too long",
     sqlite3.SQLITE_LOCKED: "it is locked",
     sqlite3.SQLITE_FULL: "the disk is full; free some space, then it goes on by itself",
     sqlite3.SQLITE_IOERR: "reading or writing failed",
@@ -55,20 +55,22 @@ class SqliteDatabase:
 
     Args:
         path: the file.
+        busy_seconds: how long a writer waits for another one.
 
     Raises:
         UsageError: this Python's SQLite is too old.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             raise UsageError(
                 f"This Python has SQLite {sqlite3.sqlite_version}; the store needs 3.35.",
                 "Use a newer Python, or set store_url to a PostgreSQL database.",
             )
         self._path = path
-        self._readers = Pool(self._connect_reader, _disconnect, READERS, BUSY_SECONDS)
-        self._writer = Pool(self._connect, _disconnect, 1, BUSY_SECONDS)
+        self._busy_seconds = busy_seconds
+        self._readers = Pool(self._connect_reader, _disconnect, READERS, busy_seconds)
+        self._writer = Pool(self._connect, _disconnect, 1, busy_seconds)
 
     @property
     def dialect(self) -> Dialect:
@@ -120,7 +122,7 @@ class SqliteDatabase:
             ) from error
         connection = sqlite3.connect(
             self._path,
-            timeout=BUSY_SECONDS,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,

@@ -13,7 +13,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 LOCKED := client gateway metrics console all demo dev
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade \
 	--custom-compile-command "make locks"
-FAST := $(wildcard tests/unit tests/reference tests/architecture tests/conformance)
+FAST := $(wildcard tests/unit tests/reference tests/architecture)
 # Triton's wheel exists for this system only; elsewhere the demo runs its model in process.
 TRITON := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(TOOLS)/triton.installed)
 KAFKA_JARS := $(TOOLS)/kafka.installed

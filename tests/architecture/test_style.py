@@ -3,9 +3,11 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_LINES = 500
@@ -120,6 +122,23 @@ def test_locks_hold_hashes_and_no_torch():
         assert len(re.findall(r"^\S.*==.*\\$", text, re.MULTILINE)) == len(pins), name(lock)
         if lock.stem != "attribution":
             assert "torch" not in pins, name(lock)
+
+
+@pytest.mark.parametrize("extra", ["client", "gateway", "metrics", "console", "all", "demo", "dev"])
+def test_a_lock_is_what_pyproject_asks_for(extra):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lock = (ROOT / "requirements" / f"{extra}.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE))
+    wanted = [*project["dependencies"], f"leadline[{extra}]"]
+    while wanted:
+        asked = Requirement(wanted.pop())
+        if asked.name == "leadline":
+            for each in asked.extras:
+                wanted += project["optional-dependencies"][each]
+            continue
+        version = pinned.get(asked.name.lower(), "")
+        assert asked.specifier.contains(version or "0"), f"{asked}: run `make locks`"
+        assert version, f"{asked} is not in requirements/{extra}.txt: run `make locks`"
 
 
 def test_packages_have_docstrings_and_every_folder_is_a_package():

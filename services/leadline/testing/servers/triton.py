@@ -6,10 +6,10 @@ numpy below 2 there: with numpy 2 this server answers without an error but with 
 tensors. `write_onnx_model` fills a model repository.
 """
 
+import os
 import platform
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,7 +177,8 @@ class Installation:
         if not found.stub.exists():
             raise MissingProgramError(f"Triton's wheel has no Python backend for Python {version}.")
         for program in (found.server, found.stub):
-            program.chmod(0o755)
+            if not os.access(program, os.X_OK):
+                program.chmod(0o755)
         return found
 
     def link_backend(self, backends: Path) -> None:
@@ -186,8 +187,8 @@ class Installation:
         folder.mkdir(parents=True, exist_ok=True)
         for source in (*self.backend.iterdir(), self.stub):
             link = folder / source.name
-            with suppress(FileExistsError):
-                link.symlink_to(source)
+            link.unlink(missing_ok=True)
+            link.symlink_to(source)
 
     def environment(self) -> dict[str, str]:
         """The server's whole environment: nothing of the caller's Python reaches the models.

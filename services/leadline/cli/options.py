@@ -1,0 +1,39 @@
+"""Options that many commands share; each has an environment variable."""
+
+from __future__ import annotations
+
+import click
+
+DEFAULT_LOG_URL = "local:leadline-log.sqlite"
+DEFAULT_STORE_URL = "sqlite:leadline.sqlite"
+DEFAULT_READER = "127.0.0.1:9101"
+
+log_option = click.option(
+    "--log",
+    "log_url",
+    envvar="LEADLINE_LOG_URL",
+    default=DEFAULT_LOG_URL,
+    show_default=True,
+    show_envvar=True,
+    help="The log: local:PATH or kafka://host:port,host:port.",
+)
+stream_option = click.option(
+    "--stream", default="main", show_default=True, help="Which pair of topics."
+)
+reader_option = click.option(
+    "--reader",
+    envvar="LEADLINE_READER",
+    default=DEFAULT_READER,
+    show_default=True,
+    show_envvar=True,
+    help="gRPC address of a reader, host:port.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+timeout_option = click.option(
+    "--timeout",
+    "timeout_seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds to wait for an answer.",
+)

@@ -1,0 +1,79 @@
+"""Starts services out of their settings: the only place where the parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from leadline.records.errors import UsageError
+from leadline.runtime.clock import SystemClock
+from leadline.runtime.log.open import open_log
+from leadline.runtime.log.port import Log
+from leadline.runtime.store.blob import BlobStore, open_blobs
+
+GRACE_SECONDS = 10.0
+"""Shared by all parts at the end; Kubernetes gives a pod 30."""
+
+
+class Service(Protocol):
+    """What every service offers."""
+
+    async def start(self) -> None:
+        """Serves in the background."""
+
+    async def close(self, grace_seconds: float) -> None:
+        """Ends within that time."""
+
+
+async def until_stopped(parts: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
+    """Starts the parts, waits for SIGINT or SIGTERM, and ends them in reverse order."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        await parts(stack)
+        await stop.wait()
+
+
+async def run(stack: AsyncExitStack, service: Service) -> None:
+    """Starts a service, and ends it with the stack."""
+    stack.push_async_callback(service.close, GRACE_SECONDS)
+    await service.start()
+
+
+def blobs_of(url: str) -> BlobStore | None:
+    """The blob store of a setting; None where it is empty."""
+    return open_blobs(url) if url else None
+
+
+def log_of(stack: AsyncExitStack, url: str) -> Log:
+    """The log of a setting, closed with the stack."""
+    log = open_log(url, SystemClock())
+    stack.callback(log.close)
+    return log
+
+
+def show_health(stack: AsyncExitStack, address: str, registry: CollectorRegistry) -> None:
+    """Serves a registry over HTTP; nowhere when the address is empty.
+
+    Raises:
+        UsageError: the address is taken, or none.
+    """
+    if not address:
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"Cannot listen on {address!r}: {error}.", "Choose a free port."
+        ) from error
+    stack.callback(thread.join)
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)

@@ -1,0 +1,82 @@
+"""Pictures of the console for the documentation.
+
+    python tests/e2e/console/screenshots.py docs/images http://127.0.0.1:8430 --model digits --cell 5,8
+
+Without a URL the pictures show the generated world of the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.async_api import Browser, async_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+COLOURS = 255
+
+
+async def shoot(browser: Browser, url: str, target: Path, *, dark: bool) -> None:
+    """One picture of 1440 x 900, reduced to a palette."""
+    page = await browser.new_page(
+        viewport={"width": 1440, "height": 900}, color_scheme="dark" if dark else "light"
+    )
+    await page.goto(url, wait_until="load")
+    await page.locator("[data-region=live]").wait_for()
+    picture = Image.open(io.BytesIO(await page.screenshot()))
+    reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    reduced.save(target, optimize=True)
+    await page.close()
+    print(f"{target} {target.stat().st_size // 1024} kB")
+
+
+async def shoot_all(url: str, folder: Path, model: str, cell: str) -> None:
+    """The pictures of the documentation."""
+    true, pred = cell.split(",")
+    summary = f"{url}/models/{model}"
+    folder.mkdir(parents=True, exist_ok=True)
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        await shoot(browser, f"{url}/", folder / "console-overview.png", dark=False)
+        selected = f"{summary}?true={true}&pred={pred}"
+        await shoot(browser, selected, folder / "console-model.png", dark=False)
+        shares = f"{selected}&norm=true"
+        await shoot(browser, shares, folder / "console-model-dark.png", dark=True)
+        await browser.close()
+
+
+async def generated(folder: Path, model: str, cell: str) -> None:
+    """Pictures of the generated world."""
+    from running import running_console
+    from world import World
+
+    async with running_console(World()) as url:
+        await shoot_all(url, folder, model, cell)
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("url", nargs="?", help="a running console; none: a generated world")
+    parser.add_argument("--model", default="digits")
+    parser.add_argument("--cell", default="5,8", help="true,predicted as class numbers")
+    given = parser.parse_args()
+    if given.url:
+        asyncio.run(shoot_all(given.url.rstrip("/"), given.folder, given.model, given.cell))
+    else:
+        asyncio.run(generated(given.folder, given.model, given.cell))
+
+
+if __name__ == "__main__":
+    main()

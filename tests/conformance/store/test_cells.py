@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadline.records.cells import CellKind
+from leadline.runtime.store import compaction
 from leadline.runtime.store.port import Commit
 
 _numbers = itertools.count()
@@ -86,6 +87,19 @@ def test_a_compaction_takes_the_oldest_and_says_how_many(store, owner, database)
     assert [store.compact("main/0", 2) for _ in range(4)] == [2, 2, 1, 0]
     with database.read() as session:
         assert session.rows("SELECT count(*) FROM deltas") == [(0,)]
+
+
+def test_a_run_is_bounded_by_its_bytes_and_always_gets_on(store, owner, monkeypatch):
+    for _ in range(5):
+        owner.commit(2)
+    with store._database.read() as session:
+        size = session.rows("SELECT length(body) FROM deltas LIMIT 1")[0][0]
+    monkeypatch.setattr(compaction, "BODIES_BYTES_MAX", 2 * size + 1)
+    assert store.compact("main/0", 9) == 2
+    monkeypatch.setattr(compaction, "BODIES_BYTES_MAX", 1)
+    assert [store.compact("main/0", 9) for _ in range(4)] == [1, 1, 1, 0]
+    owner.commit(1)
+    assert store.compact("main/0", 0) == 0
 
 
 def test_a_compaction_of_a_shard_that_does_not_exist_does_nothing(store):

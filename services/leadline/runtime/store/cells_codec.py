@@ -25,14 +25,15 @@ from leadline.records.cells import Cells
 from leadline.records.errors import StoppedError
 
 VERSION = 1
+COLUMNS = 6
 _HEADER = struct.Struct("<BI")
 _LENGTH = struct.Struct("<I")
 _COLUMN = struct.Struct("<BQ")
-_WIDTHS = {0: np.uint8, 1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-_SIGNED = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+_WIDTHS = (0, 1, 2, 4, 8)
 _DAMAGED = "Restore the database from a backup, or rebuild the shard from the log."
 
 I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
 
 
 class CellsCodec:
@@ -44,16 +45,14 @@ class CellsCodec:
 
     def encode(self, cells: Cells) -> bytes:
         """The body of cells in any order."""
-        columns = b"".join(
-            [
-                _packed_differences(cells.kind.astype(np.int64)),
-                _packed_differences(cells.series.astype(np.int64)),
-                _packed_differences(cells.minute.astype(np.int64)),
-                _packed_differences((cells.index >> np.uint64(32)).astype(np.int64)),
-                _packed_differences((cells.index & np.uint64(0xFFFF_FFFF)).astype(np.int64)),
-                _packed(cells.count, 0),
-            ]
-        )
+        values = _as_rows(cells)
+        first = values[:, :1].copy()
+        first[-1] = 0
+        values[:-1, 1:] -= values[:-1, :-1].copy()
+        values[:-1, :1] = 0
+        zigzag = ((values << 1) ^ (values >> 63)).view(np.uint64)
+        largest = zigzag.max(axis=1, initial=0)
+        columns = b"".join(map(_packed, zigzag, largest.tolist(), _firsts(first)))
         content = _LENGTH.pack(len(cells)) + self._compressor.compress(columns)
         return _HEADER.pack(VERSION, zlib.crc32(content)) + content
 
@@ -64,21 +63,18 @@ class CellsCodec:
             StoppedError: the body is damaged, or was written by a newer version.
         """
         length, columns = self._columns(body)
-        found, at = [], 0
-        for _ in range(5):
-            first, differences, at = _unpacked(columns, at, length)
-            found.append(_summed(first, differences, length))
-        _, counts, at = _unpacked(columns, at, length)
+        zigzag = np.zeros((COLUMNS, length), np.uint64)
+        first, at = np.zeros((COLUMNS, 1), np.uint64), 0
+        for number in range(COLUMNS):
+            at = _unpack(columns, at, zigzag[number], first[number])
         if at != len(columns):
             raise StoppedError(f"A stored body has {len(columns) - at} bytes too many.", _DAMAGED)
-        kind, series, minute, high, low = found
-        return Cells(
-            kind.astype(np.uint8),
-            series.astype(np.uint32),
-            minute.astype(np.uint32),
-            (high.view(np.uint64) << np.uint64(32)) | low.view(np.uint64),
-            np.zeros(length, np.int64) if counts is None else counts.astype(np.int64, copy=False),
-        )
+        one = np.uint64(1)
+        values = ((zigzag >> one) ^ (~(zigzag & one) + one)).view(np.int64)
+        if length:
+            values[:-1, :1] = first.view(np.int64)[:-1]
+            np.cumsum(values[:-1], axis=1, out=values[:-1])
+        return _as_cells(values)
 
     def _columns(self, body: bytes) -> tuple[int, bytes]:
         """Number of cells, and the columns' bytes."""
@@ -97,49 +93,58 @@ class CellsCodec:
         return length, self._decompressor.decompress(content[_LENGTH.size :])
 
 
-def _packed_differences(values: I64) -> bytes:
-    if not len(values):
-        return _packed(values, 0)
-    differences = np.empty_like(values)
-    differences[0] = 0
-    np.subtract(values[1:], values[:-1], out=differences[1:])
-    return _packed(differences, int(values[0]))
+def _as_rows(cells: Cells) -> I64:
+    """The columns, in their order in a body, as the rows of one matrix."""
+    values = np.empty((COLUMNS, len(cells)), np.int64)
+    values[0] = cells.kind
+    values[1] = cells.series
+    values[2] = cells.minute
+    values[3] = cells.index >> np.uint64(32)
+    values[4] = cells.index & np.uint64(0xFFFF_FFFF)
+    values[5] = cells.count
+    return values
 
 
-def _packed(values: I64, first: int) -> bytes:
+def _as_cells(values: I64) -> Cells:
+    high, low = values[3].view(np.uint64), values[4].view(np.uint64)
+    return Cells(
+        values[0].astype(np.uint8),
+        values[1].astype(np.uint32),
+        values[2].astype(np.uint32),
+        (high << np.uint64(32)) | low,
+        values[5].copy(),  # so that the matrix is freed
+    )
+
+
+def _firsts(first: I64) -> list[int]:
+    """The first value of each column; 0 where there is none."""
+    return first[:, 0].tolist() if first.size else [0] * COLUMNS
+
+
+def _packed(zigzag: U64, largest: int, first: int) -> bytes:
     """One column."""
-    zigzag = ((values << 1) ^ (values >> 63)).view(np.uint64)
-    largest = int(zigzag.max()) if len(zigzag) else 0
     width = next(width for width in _WIDTHS if largest < 1 << (8 * width))
     if not width:
         return _COLUMN.pack(0, first)
     narrow = zigzag.astype(f"<u{width}")
-    planes = narrow.view(np.uint8).reshape(len(narrow), width).T
-    return _COLUMN.pack(width, first) + planes.tobytes()
+    if width > 1:
+        narrow = np.ascontiguousarray(narrow.view(np.uint8).reshape(-1, width).T)
+    return _COLUMN.pack(width, first) + narrow.tobytes()
 
 
-def _unpacked(
-    columns: bytes, at: int, length: int
-) -> tuple[int, npt.NDArray[np.signedinteger] | None, int]:
-    """First value, numbers (None: all zero) and end of the column that begins at `at`."""
+def _unpack(columns: bytes, at: int, zigzag: U64, first: U64) -> int:
+    """Fills in the column that begins at `at`, with its first value; returns where it ends."""
     if at + _COLUMN.size > len(columns):
         raise StoppedError("A stored body ends within its columns.", _DAMAGED)
-    width, first = _COLUMN.unpack_from(columns, at)
+    width: int
+    width, first[0] = _COLUMN.unpack_from(columns, at)
     at += _COLUMN.size
-    if width not in _WIDTHS or at + width * length > len(columns):
+    end = at + width * len(zigzag)
+    if width not in _WIDTHS or end > len(columns):
         raise StoppedError("A stored body ends within a column.", _DAMAGED)
-    if not width:
-        return first, None, at
-    planes = np.frombuffer(columns, np.uint8, width * length, at).reshape(width, length)
-    zigzag = planes.T.copy().view(f"<u{width}").reshape(length)
-    one = zigzag.dtype.type(1)
-    values = (zigzag >> one) ^ (~(zigzag & one) + one)
-    return first, values.view(_SIGNED[width]), at + width * length
-
-
-def _summed(first: int, differences: npt.NDArray[np.signedinteger] | None, length: int) -> I64:
-    if differences is None:
-        return np.full(length, first, np.int64)
-    sums = np.cumsum(differences, dtype=np.int64)
-    sums += first
-    return sums
+    if width:
+        planes = np.frombuffer(columns, np.uint8, end - at, at)
+        if width > 1:
+            planes = planes.reshape(width, -1).T.copy().view(f"<u{width}").reshape(-1)
+        zigzag[:] = planes
+    return end

@@ -10,12 +10,18 @@ All in one transaction: a crash leaves the deltas where they were.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from leadline.records.cells import Cells, merge
 from leadline.records.errors import TransientError
 from leadline.runtime.store import blocks
 from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.session import VALUES_MAX, Row, Session
+
+BODIES_BYTES_MAX = 2**20
+"""Deltas of one run, compressed: some million cells, summed in half a second. On SQLite owners wait
+for as long, and then for the writing of the blocks."""
 
 _SAVE = (
     "INSERT INTO blocks (shard, kind, series, block_start, body) VALUES (?, ?, ?, ?, ?) "
@@ -33,7 +39,7 @@ class Compaction:
         self._codec = CellsCodec()
 
     def run(self, max_deltas: int) -> int:
-        """Folds at most `max_deltas` of the oldest deltas; returns how many.
+        """Folds at most `max_deltas` of the oldest deltas; returns how many: 0 when none is left.
 
         Raises:
             TransientError: a delta was deleted meanwhile; the transaction must be rolled back.
@@ -55,10 +61,16 @@ class Compaction:
         )
 
     def oldest(self, max_deltas: int) -> list[Row]:
-        """(p, l, body) of the oldest deltas."""
+        """(p, l, body) of the oldest deltas, in order; at least one, at most BODIES_BYTES_MAX."""
+        sizes = self._session.rows(
+            "SELECT length(body) FROM deltas WHERE shard = ? ORDER BY p, l LIMIT ?",
+            [self._shard, max_deltas],
+        )
+        sums = accumulate(size for (size,) in sizes)
+        fitting = sum(1 for size in sums if size <= BODIES_BYTES_MAX)
         return self._session.rows(
             "SELECT p, l, body FROM deltas WHERE shard = ? ORDER BY p, l LIMIT ?",
-            [self._shard, max_deltas],
+            [self._shard, max(fitting, min(1, max_deltas))],
         )
 
     def delete(self, rows: list[Row]) -> None:

@@ -115,7 +115,10 @@ class SqlTruthStore:
             return model_rows.save_model(session, spec, expected_revision)
 
     def compact(self, shard: str, max_deltas: int) -> int:
-        """Folds the oldest deltas of a shard into blocks, in one transaction; returns how many."""
+        """Folds the oldest deltas of a shard into blocks, in one transaction; returns how many.
+
+        A run is bounded by its bytes too: repeat it until it returns 0.
+        """
         with self._database.write() as session:
             return Compaction(session, shard).run(max_deltas)
 

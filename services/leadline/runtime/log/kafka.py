@@ -19,7 +19,7 @@ from leadline.records.errors import LeadlineError, StoppedError, TransientError,
 from leadline.runtime.clock import Clock
 from leadline.runtime.log.checks import check_size, check_spec, not_found, out_of_range
 from leadline.runtime.log.kafka_client import Connector, KafkaSettings, check_client
-from leadline.runtime.log.kafka_errors import PRODUCER_LOST, errors, mapped
+from leadline.runtime.log.kafka_errors import errors, mapped
 from leadline.runtime.log.kafka_topics import create_missing, describe
 from leadline.runtime.log.port import Record, TopicSpec, TopicState
 from leadline.runtime.log.topics import MAX_MESSAGE_BYTES
@@ -228,7 +228,7 @@ class KafkaWriter:
                 _end_producer(self._producer)
 
     def _connected(self) -> Any:  # noqa: ANN401 (the client has no types)
-        """The producer; a new one at first, and after the cluster forgot the old one's sequence."""
+        """The producer; a new one at first, and after an error that ended the old one."""
         with self._connecting:
             if self._closed:
                 raise UsageError("the log's writer is closed")
@@ -279,7 +279,7 @@ class KafkaWriter:
         self._error = mapped(error, f"appending to {self._connector}") or TransientError(
             repr(error)
         )
-        if isinstance(error, PRODUCER_LOST) and self._producer is producer:
+        if self._producer is producer and producer._transaction_manager.has_fatal_error():
             self._producer = None  # the next append() makes a new one
             _end_producer(producer)
 

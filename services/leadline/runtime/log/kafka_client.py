@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import kafka
 from kafka.net.compat import KafkaNetClient
+from kafka.producer.transaction_manager import TransactionState
 from kafka.record import util as record_util
 
 from leadline.records.errors import UsageError
@@ -66,6 +68,7 @@ class KafkaSettings:
                 f"log option(s) {', '.join(unknown)} are not known",
                 f"use the settings' names or {', '.join(sorted(_SECURITY))}",
             )
+        _check_security(self.security)
 
 
 def security_names() -> frozenset[str]:
@@ -136,7 +139,7 @@ class Connector:
     def producer(self, max_request_bytes: int) -> Any:  # noqa: ANN401 (the client has no types)
         """A client that writes, once and in order."""
         request_ms = _ms(min(15.0, self._settings.delivery_timeout_seconds / 2))
-        return self._make(
+        producer = self._make(
             kafka.KafkaProducer,
             self._settings.answer_timeout_seconds,
             request_timeout_ms=request_ms,
@@ -150,6 +153,8 @@ class Connector:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+        _mend(producer)
+        return producer
 
     def _make(self, kind: Callable[..., Any], timeout_seconds: float, **configs: Any) -> Any:  # noqa: ANN401
         """Builds one; ends its network thread when it cannot start (the client leaves it running).
@@ -176,6 +181,23 @@ class Connector:
             raise
 
 
+def _mend(producer: Any) -> None:  # noqa: ANN401 (the client has no types)
+    """Lets an idempotent producer go on after a batch that it had sent has expired.
+
+    The client (3.0.12) then forgets its producer id but stays in the state of having one, so that
+    it never asks for another, and sends nothing any more.
+    """
+    manager = producer._transaction_manager
+    forget = manager.reset_producer_id
+
+    def forget_and_ask_again() -> None:
+        with manager._lock:
+            forget()
+            manager._current_state = TransactionState.UNINITIALIZED
+
+    manager.reset_producer_id = forget_and_ask_again
+
+
 def _end(nets: list[Any]) -> None:
     for net in nets:
         net._manager.close()
@@ -183,13 +205,35 @@ def _end(nets: list[Any]) -> None:
         net.close()
 
 
+def _check_security(security: Mapping[str, str]) -> None:
+    """Refuses what the client would pass over: it speaks plain text under a misspelt protocol."""
+    choices = {
+        "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+        "sasl_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"),
+        "ssl_check_hostname": ("true", "false"),
+    }
+    for name, allowed in choices.items():
+        if name in security and security[name] not in allowed:
+            raise UsageError(
+                f"log option {name} = {security[name]!r} is none of {', '.join(allowed)}"
+            )
+    protocol = security.get("security_protocol", "PLAINTEXT")
+    for prefix in ("sasl_", "ssl_"):
+        given = [name for name in security if name.startswith(prefix)]
+        if given and prefix.rstrip("_").upper() not in protocol.split("_"):
+            raise UsageError(
+                f"log option(s) {', '.join(given)} have no effect under {protocol}",
+                "set security_protocol to the listener's protocol, for instance SASL_SSL",
+            )
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"):
+        if name in security and not Path(security[name]).is_file():
+            raise UsageError(f"log option {name}: there is no file {security[name]}")
+
+
 def _security(settings: KafkaSettings) -> dict[str, Any]:
     chosen: dict[str, Any] = dict(settings.security)
-    check = chosen.get("ssl_check_hostname")
-    if check is not None:
-        if check.lower() not in {"true", "false"}:
-            raise UsageError(f"log option ssl_check_hostname = {check!r} is not true or false")
-        chosen["ssl_check_hostname"] = check.lower() == "true"
+    if "ssl_check_hostname" in chosen:
+        chosen["ssl_check_hostname"] = chosen["ssl_check_hostname"] == "true"
     return chosen
 
 

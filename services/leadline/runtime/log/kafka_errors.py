@@ -73,20 +73,14 @@ _USAGE: dict[type[Exception], str] = {
     k.InvalidFetchRequestError: _VERSION,
 }
 
-# A producer whose sequence the cluster does not accept any more: it is made anew, and what was in
-# flight is reported as not durable.
-PRODUCER_LOST: tuple[type[Exception], ...] = (
+_TRANSIENT: tuple[type[Exception], ...] = (
+    k.RetriableError,
     k.OutOfOrderSequenceNumberError,
     k.DuplicateSequenceNumberError,
     k.InvalidProducerEpochError,
     k.InvalidProducerIdMappingError,
     k.UnknownProducerIdError,
     k.ProducerFencedError,
-)
-
-_TRANSIENT: tuple[type[Exception], ...] = (
-    k.RetriableError,
-    *PRODUCER_LOST,
     k.UnknownError,
     k.UnknownBrokerIdError,
     k.BrokerNotAvailableError,

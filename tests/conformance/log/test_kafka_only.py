@@ -1,0 +1,275 @@
+"""What only Kafka can get wrong: settings, clients, crashes."""
+
+import inspect
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+
+from leadline.records.errors import LeadlineError, StoppedError, TransientError, UsageError
+from leadline.runtime.clock import SystemClock
+from leadline.runtime.log import kafka_client
+from leadline.runtime.log.kafka import KafkaLog, KafkaReader
+from leadline.runtime.log.kafka_client import KafkaSettings, check_client
+from leadline.runtime.log.kafka_errors import errors, kind_of, mapped
+from leadline.runtime.log.port import Record, TopicSpec
+from leadline.testing.clock import ManualClock
+from leadline.testing.servers.kafka import Kafka
+
+DEADLINE = 20.0
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def ends() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def log(kafka: Kafka, ends: ExitStack) -> KafkaLog:
+    log = KafkaLog([kafka.bootstrap], SystemClock())
+    ends.callback(log.close)
+    return log
+
+
+def fill(log: KafkaLog, topic: str, count: int) -> None:
+    writer = log.writer()
+    for i in range(count):
+        writer.append(topic, 0, b"%d" % i)
+    writer.close()
+
+
+def read(reader: KafkaReader, count: int) -> list[Record]:
+    found: list[Record] = []
+    end = time.monotonic() + DEADLINE
+    while len(found) < count and time.monotonic() < end:
+        found += reader.poll(count - len(found), 1.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"message_timestamp_type": "CreateTime"}, "message.timestamp.type=LogAppendTime"),
+        ({"cleanup_policy": "compact"}, "cleanup.policy=delete"),
+        ({"cleanup_policy": "compact,delete"}, "cleanup.policy=delete"),
+        ({"retention_bytes": "1000000"}, "retention.bytes=-1"),
+        ({"unclean_leader_election_enable": "true"}, "unclean.leader.election.enable=false"),
+    ],
+)
+def test_a_setting_that_makes_figures_wrong_is_told_with_its_remedy(
+    log: KafkaLog, new_topic: Callable[..., str], settings: dict[str, str], word: str
+) -> None:
+    topic = new_topic(**settings)
+    log._ask("waiting", lambda admin: admin.wait_for_topics([topic]))
+    state = log.describe(topic)
+    assert state is not None
+    assert len(state.problems) == 1
+    assert word in state.problems[0]
+
+
+def test_a_time_that_the_producer_set_is_no_append_time(
+    log: KafkaLog, new_topic: Callable[..., str], ends: ExitStack
+) -> None:
+    topic = new_topic(message_timestamp_type="CreateTime")
+    log._ask("waiting", lambda admin: admin.wait_for_topics([topic]))
+    fill(log, topic, 3)
+    reader = log.reader(topic, 0)
+    ends.callback(reader.close)
+    assert [record.append_time_ms for record in read(reader, 3)] == [-1, -1, -1]
+
+
+def test_a_stalled_reader_is_made_anew_and_goes_on(kafka: Kafka, ends: ExitStack) -> None:
+    clock = ManualClock()
+    log = KafkaLog([kafka.bootstrap], clock, KafkaSettings(stall_seconds=30))
+    ends.callback(log.close)
+    log.create([TopicSpec("stalls", 1, -1)])
+    fill(log, "stalls", 4)
+    reader = log.reader("stalls", 0)
+    ends.callback(reader.close)
+    assert len(read(reader, 2)) == 2
+    reader._consumer.pause(TopicPartition("stalls", 0))  # the client's own way to stall
+    clock.advance(29)
+    assert list(reader.poll(10, 0.1)) == []
+    assert reader.recreated == 0
+    clock.advance(1)
+    assert list(reader.poll(10, 0.1)) == []
+    assert reader.recreated == 1
+    assert [record.offset for record in read(reader, 2)] == [2, 3]
+
+
+def test_a_reader_at_the_end_does_not_count_as_stalled(kafka: Kafka, ends: ExitStack) -> None:
+    clock = ManualClock()
+    log = KafkaLog([kafka.bootstrap], clock)
+    ends.callback(log.close)
+    log.create([TopicSpec("quiet", 1, -1)])
+    reader = log.reader("quiet", 0)
+    ends.callback(reader.close)
+    for _ in range(3):
+        clock.advance(100)
+        assert list(reader.poll(10, 0.05)) == []
+    assert reader.recreated == 0
+
+
+def test_a_reader_of_a_dead_cluster_says_so_when_it_would_be_stalled(
+    own_kafka: Kafka, ends: ExitStack
+) -> None:
+    clock = ManualClock()
+    settings = KafkaSettings(answer_timeout_seconds=1)
+    log = KafkaLog([own_kafka.bootstrap], clock, settings)
+    ends.callback(log.close)
+    log.create([TopicSpec("frozen", 1, -1)])
+    reader = log.reader("frozen", 0)
+    ends.callback(reader.close)
+    own_kafka.pause()
+    ends.callback(own_kafka.resume)
+    clock.advance(30)
+    with pytest.raises(TransientError):
+        reader.poll(10, 0.1)
+
+
+def test_appends_during_a_crash_arrive_once_and_in_order(own_kafka: Kafka, ends: ExitStack) -> None:
+    log = KafkaLog([own_kafka.bootstrap], SystemClock())
+    ends.callback(log.close)
+    log.create([TopicSpec("crash", 1, -1)])
+    writer, reader = log.writer(), log.reader("crash", 0)
+    ends.callback(writer.close)
+    ends.callback(reader.close)
+    for i in range(100):
+        writer.append("crash", 0, b"%d" % i)
+    writer.flush(DEADLINE)
+    own_kafka.kill()
+    for i in range(100, 200):
+        writer.append("crash", 0, b"%d" % i)
+    with pytest.raises(TransientError, match="100 of 100 records are not durable"):
+        writer.flush(0.2)
+    own_kafka.start()
+    writer.flush(60)
+    assert [record.value for record in read(reader, 200)] == [b"%d" % i for i in range(200)]
+    assert reader.end() == 200
+
+
+def test_what_cannot_connect_leaves_no_thread_behind(ends: ExitStack) -> None:
+    log = KafkaLog([NOBODY], SystemClock(), KafkaSettings(answer_timeout_seconds=0.3))
+    ends.callback(log.close)
+    before = set(threading.enumerate())
+    with pytest.raises(TransientError, match=f"kafka://{NOBODY}"):
+        log.ping(0.3)
+    for make in (log._connector.consumer, lambda: log._connector.producer(1000)):
+        with pytest.raises(TransientError, match=f"kafka://{NOBODY}"):
+            make()
+    with pytest.raises(TransientError):
+        log.describe("anything")
+    assert set(threading.enumerate()) <= before
+
+
+def test_closing_everything_ends_every_thread(kafka: Kafka) -> None:
+    before = set(threading.enumerate())
+    log = KafkaLog([kafka.bootstrap], SystemClock())
+    log.create([TopicSpec("threads", 1, -1)])
+    fill(log, "threads", 1)
+    reader = log.reader("threads", 0)
+    assert len(read(reader, 1)) == 1
+    reader.close()
+    log.close()
+    end = time.monotonic() + DEADLINE
+    while not set(threading.enumerate()) <= before and time.monotonic() < end:
+        pass
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize(
+    ("security", "word"),
+    [
+        ({"security_protocol": "SASL_SLL"}, "is none of"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "plain"}, "is none of"),
+        ({"sasl_plain_password": "x"}, "no effect under PLAINTEXT"),
+        ({"security_protocol": "SSL", "sasl_mechanism": "PLAIN"}, "no effect under SSL"),
+        ({"security_protocol": "SSL", "ssl_cafile": "/nowhere.pem"}, "no file /nowhere.pem"),
+        ({"password": "x"}, "not known"),
+    ],
+)
+def test_a_security_setting_that_the_client_would_pass_over_is_refused(
+    security: dict[str, str], word: str
+) -> None:
+    with pytest.raises(UsageError, match=word):
+        KafkaSettings(security=security)
+
+
+def test_security_settings_reach_the_client_and_no_text(kafka: Kafka) -> None:
+    secret = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "leadline",
+        "sasl_plain_password": "hunter2",
+    }
+    settings = KafkaSettings(security=secret)
+    assert "hunter2" not in repr(settings)
+    log = KafkaLog([kafka.bootstrap], SystemClock(), settings)
+    with pytest.raises(LeadlineError) as error:  # this listener speaks no SASL
+        log.ping(2.0)
+    assert "hunter2" not in str(error.value)
+
+
+def test_without_crc32c_the_client_is_refused() -> None:
+    code = (
+        "import sys; sys.modules['crc32c'] = None\n"
+        "from leadline.runtime.clock import SystemClock\n"
+        "from leadline.runtime.log.open import open_log\n"
+        "from leadline.records.errors import UsageError\n"
+        "try:\n"
+        "    open_log('kafka://127.0.0.1:1', SystemClock())\n"
+        "except UsageError as error:\n"
+        "    print(error.remedy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "install 'kafka-python[crc32c]'"
+
+
+def test_a_client_with_known_faults_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_client()
+    monkeypatch.setattr(kafka_client.kafka, "__version__", "3.0.11")
+    with pytest.raises(UsageError, match=r"3\.0\.11"):
+        check_client()
+
+
+ABSTRACT = {kafka_errors.KafkaError, kafka_errors.BrokerResponseError}
+CLASSES = [
+    kind
+    for _, kind in inspect.getmembers(kafka_errors, inspect.isclass)
+    if issubclass(kind, kafka_errors.KafkaError) and kind not in ABSTRACT
+]
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_error_of_the_client_is_one_of_ours(kind: type[Exception]) -> None:
+    found = kind_of(kind)
+    assert found is not None
+    ours, remedy = found
+    assert ours in {TransientError, UsageError, StoppedError}
+    assert bool(remedy) == issubclass(ours, UsageError)
+
+
+def test_an_error_code_that_the_client_does_not_know_is_transient() -> None:
+    assert isinstance(mapped(kafka_errors.for_code(9999)("new"), "reading"), TransientError)
+
+
+def test_a_bug_of_ours_is_not_mapped() -> None:
+    assert mapped(ZeroDivisionError(), "reading") is None
+    with pytest.raises(ZeroDivisionError), errors("reading"):
+        _ = 1 / 0
+
+
+def test_lost_records_stop_and_a_lost_connection_does_not() -> None:
+    stopped = pytest.raises(StoppedError, match="reading main/0: OffsetOutOfRangeError")
+    with stopped, errors("reading main/0"):
+        raise kafka_errors.OffsetOutOfRangeError({"x": 1})
+    with pytest.raises(TransientError), errors("reading"):
+        raise ConnectionResetError

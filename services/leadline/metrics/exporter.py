@@ -39,6 +39,10 @@ from leadline.records.models import ModelSpec
 
 _LOG = logging.getLogger("leadline.metrics.exporter")
 
+_COUNTERS = (
+    ("added", "Labelled predictions that were counted"),
+    ("retracted", "Labelled predictions that were taken back because their label changed"),
+)
 VERSION = ("model", "version")
 WINDOW = (*VERSION, "window")
 
@@ -252,18 +256,15 @@ class Exporter(Collector):
 
     def _counters(self, survey: Survey) -> Iterator[Metric]:
         specs = {(each.model, each.version): each.spec for _, each in survey.summaries}
-        for what, text in (
-            ("added", "Labelled predictions that entered this pair of classes."),
-            ("retracted", "Labelled predictions that left it because their label changed."),
-        ):
+        for what, text in _COUNTERS:
             pairs = CounterMetricFamily(
                 f"leadline_confusion_{what}",
-                text,
+                f"{text}, by pair of classes, within the budget of pairs.",
                 labels=(*VERSION, "true_class", "predicted_class"),
             )
             totals = CounterMetricFamily(
                 f"leadline_outcomes_{what}",
-                f"{text.replace('this pair of classes', 'right or wrong')} All pairs.",
+                f"{text}, right or wrong, over all pairs.",
                 labels=(*VERSION, "outcome"),
             )
             for history in survey.histories:

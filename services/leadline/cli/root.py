@@ -17,15 +17,17 @@ class Entry(NamedTuple):
     Attributes:
         module: its module; the command is its attribute `command`.
         help: its first line, so that `--help` imports nothing.
+        attribute: its name in the module.
     """
 
     module: str
     help: str
+    attribute: str = "command"
 
 
 COMMANDS: dict[str, Entry] = {
-    "up": Entry("leadline.cli.up", "Run everything in one process, on the embedded log."),
-    "serve": Entry("leadline.cli.serve", "Run one service."),
+    "up": Entry("leadline.cli.up", "Run everything in one process, on the embedded log.", "up"),
+    "serve": Entry("leadline.cli.serve", "Run one service.", "serve"),
     "topics": Entry("leadline.cli.topics", "Create and check a stream's topics."),
     "models": Entry("leadline.cli.models", "Declare models, and look at declarations."),
     "labels": Entry("leadline.cli.labels", "Import true labels from a file."),
@@ -50,7 +52,8 @@ class LazyGroup(click.Group):
         """The command, imported."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name].module).command
+        entry = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -141,7 +141,7 @@ class Edge:
         return RefusedError(
             "class",
             f"task {self.task!r} has no class {value!r}; it has: {known or 'numbers only'}",
-            "give its number, or the class list in the order of the model's outputs: classes=[...]",
+            "give its number, or the class list in the order of the model's outputs (classes)",
         )
 
 
@@ -227,6 +227,6 @@ def score_refusal(edge: Edge) -> RefusedError:
         return RefusedError(
             SCORE_CAUSE,
             "a score is NaN or outside [0, 1]; it looks like a logit",
-            'declare it: Log(..., scores="softmax") or "sigmoid"',
+            'declare it: scores="softmax" or "sigmoid" (--scores-as on the command line)',
         )
     return RefusedError(SCORE_CAUSE, "a score is NaN or infinite", "look at the model's output")

@@ -9,6 +9,7 @@ from typing import Any
 
 from leadline.client.edge import RefusedError, Time
 from leadline.records.errors import UsageError
+from leadline.runtime.class_file import read_classes
 
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -86,20 +87,3 @@ def class_list(text: str, file: Path | None) -> tuple[str, ...]:
     if file is not None:
         return read_classes(file)
     return tuple(name.strip() for name in text.split(",")) if text else ()
-
-
-def read_classes(file: Path) -> tuple[str, ...]:
-    """Names by line, as in Triton's label files; blank lines at the end do not count.
-
-    Raises:
-        UsageError: the file cannot be read, or is empty.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The class list {str(file)!r} cannot be read: {error}") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise UsageError(f"The class list {str(file)!r} is empty", "One name a line")
-    return tuple(line.strip() for line in lines)

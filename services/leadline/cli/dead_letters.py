@@ -84,7 +84,7 @@ def _values(log: Log, topic: str) -> Iterator[bytes]:
 
 
 def _plain(letter: events_pb2.DeadLetter) -> dict[str, Any]:
-    known = letter.reason in set(DeadLetterReason)
+    known = int(letter.reason) in {int(reason) for reason in DeadLetterReason}
     when = datetime.fromtimestamp(letter.append_time_ms / 1000, UTC)
     return {
         "topic": letter.topic,

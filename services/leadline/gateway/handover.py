@@ -30,6 +30,7 @@ class Handover:
         self._queue: deque[tuple[Exchange, int]] = deque()
         # Each is written by one thread alone, so that an offer needs no lock.
         self._bytes_in = self._bytes_out = self._dropped = 0
+        self._wake = threading.Event()
         self._lock = threading.Lock()
         self._missed: dict[tuple[object, ...], Missed] = {}
 
@@ -42,7 +43,18 @@ class Handover:
             return False
         self._bytes_in += size
         self._queue.append((exchange, size))
+        if 2 * len(self._queue) >= self._requests_max or 2 * (held + size) >= self._bytes_max:
+            self._wake.set()
         return True
+
+    def wait(self, seconds: float) -> None:
+        """Returns after that time, or when the queue is half full, or when it is woken."""
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def wake(self) -> None:
+        """Ends a wait."""
+        self._wake.set()
 
     def miss(self, missed: Missed) -> None:
         """Counts requests that will not be read at all."""

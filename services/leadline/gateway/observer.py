@@ -51,6 +51,8 @@ WARNED_MAX = 1000
 """Different warnings that are remembered; beyond it no further ones are said."""
 UNREAD = frozenset({UnobservedReason.QUEUE_FULL, UnobservedReason.OPTED_OUT})
 """Requests that were answered and never reached this thread; it counts them all the same."""
+SETTLE_SECONDS = 0.02
+"""Pause between two looks at kept rows whose input is being stored, at the end."""
 HEADS_MAX = 512
 """Remembered tensor heads: a model's are the same in each of its answers."""
 HEAD_BYTES_MAX = 512
@@ -125,15 +127,18 @@ class Observer:
         """Reads what waits, for at most that long, then ends; rows not stored by then say so."""
         self._give_up = self._clock.monotonic_seconds() + 0.8 * timeout_seconds
         self._ending.set()
+        self._handover.wake()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        while not self._ending.wait(self._settings.handover_linger_seconds):
-            self.turn()
+        while not self._ending.is_set():
+            self._handover.wait(self._settings.handover_linger_seconds)
+            while self.turn() == ROUND_REQUESTS_MAX:
+                pass
         while self.turn() or self._waiting:
             # Bounded: a row waits for its input until its deadline, or until `close` gives up.
-            self._clock.sleep(self._settings.handover_linger_seconds)
+            self._clock.sleep(SETTLE_SECONDS)
 
     def turn(self) -> int:
         """Reads what waits now; returns how many requests. A bug is told, and reading goes on."""

@@ -237,27 +237,28 @@ def _score(
     group: list[Reading], spec: ModelSpec
 ) -> tuple[scoring.Scored | None, list[tuple[Reading, int]], int]:
     """Scores of all rows of a group, the rows of each reading, and the readings that do not fit."""
-    counted: list[tuple[Reading, int]] = []
-    numbers: list[int] = []
-    values: list[scoring.Values] = []
-    for reading in group:
-        if spec.output.form is ScoreForm.LABELS:
-            found = scoring.label_rows(reading.tensor, spec)
-            if found:
-                numbers += found
-                counted.append((reading, len(found)))
-        else:
-            rows = scoring.score_rows(reading.tensor, spec)
-            if rows is not None and len(rows):
-                values.append(rows)
-                counted.append((reading, len(rows)))
+    if spec.output.form is ScoreForm.LABELS:
+        return _score_labels(group, spec)
+    counted = [(reading, scoring.score_count(reading.tensor, spec)) for reading in group]
+    counted = [(reading, rows) for reading, rows in counted if rows]
     wrong = len(group) - len(counted)
     if not counted:
         return None, [], wrong
-    if spec.output.form is ScoreForm.LABELS:
-        return scoring.labelled(numbers), counted, wrong
-    together = values[0] if len(values) == 1 else np.concatenate(values)
-    return scoring.classify(together, spec.output.form, spec.kind), counted, wrong
+    values = scoring.score_values([reading.tensor for reading, _ in counted])
+    return scoring.classify(values, spec.output.form, spec.kind), counted, wrong
+
+
+def _score_labels(
+    group: list[Reading], spec: ModelSpec
+) -> tuple[scoring.Scored | None, list[tuple[Reading, int]], int]:
+    counted: list[tuple[Reading, int]] = []
+    numbers: list[int] = []
+    for reading in group:
+        if found := scoring.label_rows(reading.tensor, spec):
+            numbers += found
+            counted.append((reading, len(found)))
+    scored = scoring.labelled(numbers) if counted else None
+    return scored, counted, len(group) - len(counted)
 
 
 def _out_of_range(declaration: Declaration, version: str, rows: int) -> Missed:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leadline.gateway.core.tensors import FLOATS, INTEGERS, Tensor, TensorHead, elements
+from leadline.gateway.core.tensors import FLOATS, INTEGERS, Tensor, TensorHead, elements, to_array
 from leadline.records.batches import F32, U32, TaskKind
 from leadline.records.errors import UsageError
 from leadline.records.models import ModelSpec, ScoreForm
@@ -29,6 +29,7 @@ CLASSES_MAX = 1 << 20
 """Class numbers are below this even where no class list is declared; owners refuse larger ones."""
 SLACK = 1e-6
 """A float32 softmax may leave [0, 1] by a rounding; such scores are clipped, not refused."""
+FLOAT_BYTES = {"FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8}
 COUNTED_KINDS = frozenset({TaskKind.BINARY, TaskKind.MULTICLASS})
 
 Values = npt.NDArray[np.floating[Any]]
@@ -86,23 +87,28 @@ def fold(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def score_rows(tensor: Tensor, spec: ModelSpec) -> Values | None:
-    """An output of scores as (n, columns); None when type, shape or class count do not fit."""
-    if tensor.datatype not in FLOATS or spec.kind not in COUNTED_KINDS:
-        return None
-    array = tensor.array()
-    if array is None:
-        return None
-    folded = array.reshape(fold(array.shape))
-    if folded.ndim not in {1, 2} or folded.shape[-1] == 0:
-        return None
-    rows = folded.reshape(-1, folded.shape[-1])
-    width = rows.shape[1]
+def score_count(tensor: Tensor, spec: ModelSpec) -> int:
+    """Rows of an output of scores; 0 when type, shape, class count or size do not fit."""
+    shape = fold(tensor.shape)
+    size = FLOAT_BYTES.get(tensor.datatype)
+    if size is None or spec.kind not in COUNTED_KINDS or len(shape) not in {1, 2} or min(shape) < 1:
+        return 0
+    width, rows = shape[-1], 1 if len(shape) == 1 else shape[0]
     if (width == 1 and spec.kind is not TaskKind.BINARY) or 0 < len(spec.classes) < width:
-        return None
-    if spec.kind is TaskKind.BINARY and width > 2:
-        return None
-    wide: Values = rows.astype(np.float64 if tensor.datatype == "FP64" else np.float32)
+        return 0
+    if (spec.kind is TaskKind.BINARY and width > 2) or len(tensor.data) != rows * width * size:
+        return 0
+    return rows
+
+
+def score_values(tensors: list[Tensor]) -> Values:
+    """Outputs of one type and width as (n, columns); each has a `score_count`, and one is given."""
+    first = tensors[0]
+    width = columns(first.shape)
+    data = b"".join([tensor.data for tensor in tensors])
+    rows = len(data) // (width * FLOAT_BYTES[first.datatype])
+    flat = to_array(first.datatype, data, (rows, width))
+    wide: Values = np.asarray(flat, np.float64 if first.datatype == "FP64" else np.float32)
     return wide
 
 

@@ -5,12 +5,12 @@ Counters never fall though labels are corrected: a correction adds to one counte
 store, so a restart of the exporter or of an owner changes no value.
 
 The budget of pairs. A version exports at most `export_pairs_max` pairs. A matrix that fits is
-whole; else the most frequent confusions come first, then the diagonal. A pair that is exported stays so
-while the exporter lives (up to twice the budget, then the choice is made afresh), so that series do
-not come and go. There is no pair that sums up the rest: its counter would fall whenever a pair
-leaves it, and Prometheus would read that as a restart. In its place `leadline_outcomes_*_total`
-counts all pairs, right and wrong, without any choice; what the listed pairs leave out is the
-difference.
+whole; else the most frequent confusions come first, then the diagonal. A pair that is exported
+stays so while the exporter lives (up to twice the budget, then the choice is made afresh), so that
+series do not come and go. There is no pair that sums up the rest: its counter would fall whenever a
+pair leaves it, and Prometheus would read that as a restart. In its place
+`leadline_outcomes_*_total` counts all pairs, right and wrong, without any choice; what the listed
+pairs leave out is the difference.
 
 Gauges are the API's figures over windows of event time that end at the scrape. A figure that is
 undefined (no label) has no sample.

@@ -28,7 +28,7 @@ class ReaderService:
     Args:
         settings: addresses and bounds.
         store: the truth; stays open after `close`.
-        blobs: kept inputs.
+        blobs: kept inputs; None when this reader has no access to them.
         clock: for windows that end now.
         registry: where the exporter's collector is registered, and what the exporter serves.
         ends: the ends of the topics, when this process can see the log; makes `exact_until` exact.
@@ -43,7 +43,7 @@ class ReaderService:
         settings: ReaderSettings,
         *,
         store: TruthStore,
-        blobs: Blobs,
+        blobs: Blobs | None,
         clock: Clock,
         registry: CollectorRegistry,
         ends: Callable[[], Ends] | None = None,

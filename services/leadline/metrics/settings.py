@@ -20,8 +20,8 @@ class ReaderSettings(BaseModel):
         description="HOST:PORT of the Prometheus exporter; empty switches it off.",
     )
     store_url: str = Field(
-        "sqlite:leadline-data/truth.sqlite",
-        description="The truth store: sqlite:PATH or postgresql://...",
+        "sqlite:leadline.sqlite",
+        description="The truth store: sqlite:PATH or postgresql://user@host/database.",
     )
     blob_url: str = Field(
         "leadline-data/blobs", description="Where kept inputs are: a folder, or s3://BUCKET/PREFIX."

@@ -46,14 +46,14 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
 
     Args:
         reader: blocks; called in the workers only.
-        blobs: kept inputs.
+        blobs: kept inputs; None when there is no access to them.
         pulse: tells watchers when to look.
         workers: threads for what blocks.
         clock: for windows that end now.
     """
 
     def __init__(
-        self, reader: Reader, blobs: Blobs, pulse: Pulse, workers: Workers, clock: Clock
+        self, reader: Reader, blobs: Blobs | None, pulse: Pulse, workers: Workers, clock: Clock
     ) -> None:
         self._reader = reader
         self._blobs = blobs
@@ -165,6 +165,10 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
             raise NotFoundError(
                 f"The input of case {name.id.hex()} was not kept: {_why_absent(case)}.",
                 "See keep_rate in the model's declaration, and `absence` of the case.",
+            )
+        if self._blobs is None:
+            raise NotFoundError(
+                "This reader has no access to kept inputs.", "Set blob_url as in the gateway."
             )
         content, media_type = self._blobs.get(case.input_ref)
         if raw:

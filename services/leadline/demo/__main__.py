@@ -32,7 +32,7 @@ from leadline.demo.world import (
 )
 from leadline.records.errors import LeadlineError
 from leadline.runtime.clock import SystemClock
-from leadline.runtime.declaration import read_declaration
+from leadline.runtime.declaration import read_declarations
 from leadline.runtime.log.open import open_log
 from leadline.runtime.log.port import LABELS, PREDICTIONS, Log
 from leadline.testing.servers.process import ServerError, until
@@ -111,7 +111,8 @@ def play(
     start_leadline(stack, choices, log_url, store_url, triton)
     reader = Reader(choices.address(1))
     stack.callback(reader.close)
-    reader.apply(read_declaration(Path(__file__).with_name("digits.yaml")))
+    for spec in read_declarations(Path(__file__).with_name("digits.yaml")):
+        reader.apply(spec)
     introduce(console, choices)
     traffic = make_traffic(duration, rate, seed)
     run_traffic(console, choices, reader, traffic)

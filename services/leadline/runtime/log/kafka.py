@@ -135,8 +135,8 @@ class KafkaLog:
 class KafkaWriter:
     """Appends to a cluster. Safe to use from several threads.
 
-    A record that is not durable is reported by the next flush(), once: threads that must each
-    know take a writer each.
+    A record that was given up is reported by the next flush(), once: threads that must each know
+    take a writer each. It may have been written all the same, when only the answer was lost.
 
     Attributes:
         failed: records that were given up so far, reported or not.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import kafka
+from kafka import errors as k
 from kafka.net.compat import KafkaNetClient
 from kafka.producer.transaction_manager import TransactionState
 from kafka.record import util as record_util
 
-from leadline.records.errors import UsageError
-from leadline.runtime.log.kafka_errors import errors
+from leadline.records.errors import LeadlineError, TransientError, UsageError
+from leadline.runtime.log.kafka_errors import mapped
 
 _OLDEST_CLIENT = (3, 0, 12)
 _SECURITY = frozenset(
@@ -105,7 +107,11 @@ class Connector:
 
     def __init__(self, bootstrap: tuple[str, ...], settings: KafkaSettings) -> None:
         self._settings = settings
-        self._common: dict[str, Any] = {"bootstrap_servers": list(bootstrap), **_security(settings)}
+        self._common: dict[str, Any] = {
+            "bootstrap_servers": list(bootstrap),
+            "reconnect_backoff_max_ms": 2000,  # a broker that is back is used within seconds
+            **_security(settings),
+        }
         self._name = ",".join(bootstrap)
 
     def __str__(self) -> str:
@@ -164,21 +170,52 @@ class Connector:
             UsageError: rights, addresses or settings.
         """
         nets: list[Any] = []
+        causes: deque[BaseException] = deque(maxlen=16)  # it goes on noting later failures
 
         def net(**options: Any) -> Any:  # noqa: ANN401
             nets.append(KafkaNetClient(**options))
+            _note_failures(nets[-1]._manager, causes)
             return nets[-1]
 
         configs.update(self._common, kafka_client=net, bootstrap_timeout_ms=_ms(timeout_seconds))
         try:
-            with errors(f"connecting to {self}"):
-                return kind(**configs)
+            return kind(**configs)
         except (ValueError, TypeError, AssertionError) as error:
             _end(nets)
             raise UsageError(f"{self}: {error}", "correct log_url and the log's options") from error
+        except (k.KafkaError, OSError) as error:
+            _end(nets)
+            raise _refused(f"connecting to {self}", error, causes) from error
         except BaseException:
             _end(nets)
             raise
+
+
+def _note_failures(manager: Any, causes: deque[BaseException]) -> None:  # noqa: ANN401
+    """Keeps why connections failed: the client tells its log only, and then that time is over."""
+    connect = manager.get_connection
+
+    def connect_and_watch(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        connection = connect(*args, **options)
+        connection.init_future.add_errback(causes.append)
+        return connection
+
+    manager.get_connection = connect_and_watch
+
+
+def _refused(doing: str, error: BaseException, causes: deque[BaseException]) -> Exception:
+    """Our error for a client that could not start, with the cause that a person can mend if any."""
+    found = [mapped(cause, doing) for cause in causes]
+    for ours in found:
+        if isinstance(ours, UsageError):
+            return ours
+    ours = mapped(error, doing)
+    if ours is not None and any("disconnected" in str(cause) for cause in causes):
+        return TransientError(
+            f"{ours}; servers took the connection and closed it: if they are up, check the log's "
+            "options security_protocol, sasl_* and ssl_*"
+        )
+    return ours or LeadlineError(f"{doing}: {error}")
 
 
 def _mend(producer: Any) -> None:  # noqa: ANN401 (the client has no types)

@@ -93,10 +93,12 @@ class Compaction:
             part = keys[begin : begin + VALUES_MAX]
             marks = ", ".join("(?, ?, ?)" for _ in part)
             rows = self._session.rows(
-                "SELECT kind, series, block_start, body FROM blocks WHERE shard = ? "
-                f"AND (kind, series, block_start) IN (VALUES {marks})"
-                + self._session.dialect.for_update,
-                [self._shard, *(value for key in part for value in key)],
+                # A join, since SQLite searches no index for a list of rows.
+                "SELECT kind, series, block_start, body "
+                f"FROM (VALUES {marks}) AS wanted CROSS JOIN blocks WHERE shard = ? AND "
+                "kind = column1 AND series = column2 AND block_start = column3"
+                + self._session.dialect.for_update.format(table="blocks"),
+                [*(value for key in part for value in key), self._shard],
             )
             for kind, series, start, body in rows:
                 found[kind, series, start] = self._codec.decode(body)

@@ -28,7 +28,7 @@ DIALECT = Dialect(
     name="postgres",
     types=(("BLOB", "BYTEA"), ("TEXT", 'TEXT COLLATE "C"')),
     placeholder="%s",
-    for_update=" FOR UPDATE",
+    for_update=" FOR UPDATE OF {table}",
     schema_lock=f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK_KEY})",
     update_in_with=True,
 )

@@ -1,6 +1,7 @@
 """What both databases look like from above: sessions, transactions, and a bounded pool.
 
-SQL is written once, with `?` for values. What differs between the databases stands in `Dialect`.
+SQL is written once, with `?` for values and without '?' or '%' in its own texts. What differs
+between the databases stands in `Dialect`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Dialect:
         name: "sqlite" or "postgres".
         types: column type in a migration -> column type here.
         placeholder: of a value.
-        for_update: ends a SELECT whose rows stay locked; empty where writers are alone anyway.
+        for_update: ends a SELECT whose rows of {table} stay locked; empty where writers are alone.
         schema_lock: statement that makes a second migrator wait; empty where writers are alone.
         update_in_with: whether WITH may hold an UPDATE.
     """

@@ -125,7 +125,7 @@ class Basis(_message.Message):
     predictions: _builtins.int
     labelled: _builtins.int
     log_rate: _builtins.float
-    """Share of the traffic that producers logged; 1 when all."""
+    """Share of the traffic that producers log, as declared; 1 when all."""
     @_builtins.property
     def vector(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardPosition]: ...
     @_builtins.property
@@ -274,7 +274,9 @@ class Summary(_message.Message):
 
     @_builtins.property
     def macro(self) -> Global___Average:
-        """Means over classes that were labelled or predicted at least once."""
+        """Means over classes that were labelled, or predicted of a labelled input, at least once; an
+        undefined precision or recall counts as 0.
+        """
 
     @_builtins.property
     def micro(self) -> Global___Average: ...
@@ -400,6 +402,7 @@ class ClassFigures(_message.Message):
     F1_FIELD_NUMBER: _builtins.int
     class_number: _builtins.int
     class_name: _builtins.str
+    """The number as text where no classes are declared; "#7" beyond a declared list."""
     support: _builtins.int
     """Labelled predictions of this true class."""
     predicted: _builtins.int
@@ -439,6 +442,7 @@ class LabelDelay(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     BINS_FIELD_NUMBER: _builtins.int
     p50_seconds: _builtins.float
+    """Quantiles, at most 1/8 too high: upper bounds of their bins."""
     p95_seconds: _builtins.float
     count: _builtins.int
     @_builtins.property

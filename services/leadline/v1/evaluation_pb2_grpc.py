@@ -90,7 +90,8 @@ class EvaluationServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListSummaries(self, request, context):
-        """Headline figures of the champion of every model: the overview.
+        """Headline figures of the champion of every model, by name: the overview. Of the classes only the
+        worst one is given; GetSummary gives all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,7 +32,9 @@ class EvaluationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EvaluationServiceAsyncStub: ...
     ListSummaries: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListSummariesRequest, _evaluation_pb2.ListSummariesResponse]
-    """Headline figures of the champion of every model: the overview."""
+    """Headline figures of the champion of every model, by name: the overview. Of the classes only the
+    worst one is given; GetSummary gives all.
+    """
     GetSummary: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.GetSummaryRequest, _evaluation_pb2.GetSummaryResponse]
     """Headline and per-class figures of one version."""
     GetConfusionMatrix: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.GetConfusionMatrixRequest, _evaluation_pb2.GetConfusionMatrixResponse]
@@ -54,7 +56,9 @@ class EvaluationServiceStub:
 class EvaluationServiceAsyncStub(EvaluationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSummaries: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListSummariesRequest, _evaluation_pb2.ListSummariesResponse]  # type: ignore[assignment]
-    """Headline figures of the champion of every model: the overview."""
+    """Headline figures of the champion of every model, by name: the overview. Of the classes only the
+    worst one is given; GetSummary gives all.
+    """
     GetSummary: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.GetSummaryRequest, _evaluation_pb2.GetSummaryResponse]  # type: ignore[assignment]
     """Headline and per-class figures of one version."""
     GetConfusionMatrix: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.GetConfusionMatrixRequest, _evaluation_pb2.GetConfusionMatrixResponse]  # type: ignore[assignment]
@@ -79,7 +83,9 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluation_pb2.ListSummariesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluation_pb2.ListSummariesResponse, _abc.Awaitable[_evaluation_pb2.ListSummariesResponse]]:
-        """Headline figures of the champion of every model: the overview."""
+        """Headline figures of the champion of every model, by name: the overview. Of the classes only the
+        worst one is given; GetSummary gives all.
+        """
 
     @_abc_1.abstractmethod
     def GetSummary(

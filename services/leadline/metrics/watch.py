@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import suppress
+from typing import Generic, TypeVar
 
 from leadline.metrics.core.coalesce import Coalescer
 from leadline.records.errors import TransientError
@@ -18,6 +19,9 @@ from leadline.runtime.clock import Clock
 from leadline.runtime.grpc_status import BusyError
 
 _LOG = logging.getLogger("leadline.metrics.watch")
+
+Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
 
 
 class Pulse:
@@ -125,3 +129,26 @@ class Pulse:
         async with self._changed:
             self._number += 1
             self._changed.notify_all()
+
+
+class Shared(Generic[Key, Answer]):
+    """One answer for all watchers of one question at one state, for as long as it is the newest.
+
+    Without it a hundred watchers of one page would read the store a hundred times for each change.
+
+    Args:
+        answer: computes an answer.
+    """
+
+    def __init__(self, answer: Callable[[Key], Awaitable[Answer]]) -> None:
+        self._answer = answer
+        self._number = -1
+        self._answers: dict[Key, asyncio.Future[Answer]] = {}
+
+    async def get(self, key: Key, number: int) -> Answer:
+        """The answer at state `number` or a later one; raises what computing it raises."""
+        if number > self._number:
+            self._number, self._answers = number, {}
+        if key not in self._answers:
+            self._answers[key] = asyncio.ensure_future(self._answer(key))
+        return await asyncio.shield(self._answers[key])

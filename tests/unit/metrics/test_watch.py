@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.metrics.core.coalesce import Coalescer
-from leadline.metrics.watch import Pulse
+from leadline.metrics.watch import Pulse, Shared
 from leadline.records.errors import TransientError
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.grpc_status import BusyError
@@ -147,3 +147,36 @@ async def test_nobody_looks_while_nobody_watches():
         for _ in range(50):
             await asyncio.sleep(0)
         assert truth.looks == looks
+
+
+async def test_watchers_of_one_question_share_an_answer_at_each_state():
+    asked = []
+
+    async def answer(key: str) -> int:
+        asked.append(key)
+        await asyncio.sleep(0)
+        return len(asked)
+
+    shared = Shared(answer)
+    assert await asyncio.gather(*(shared.get("a", 1) for _ in range(20))) == [1] * 20
+    assert await shared.get("b", 1) == 2
+    assert await shared.get("a", 1) == 1
+    assert await shared.get("a", 2) == 3
+    assert asked == ["a", "b", "a"]
+
+
+async def test_a_watcher_that_leaves_takes_no_answer_from_others():
+    """Cancelling one of two that wait for the same answer leaves it to the other."""
+    go = asyncio.Event()
+
+    async def answer(_key: str) -> int:
+        await go.wait()
+        return 1
+
+    shared = Shared(answer)
+    first, second = (asyncio.ensure_future(shared.get("a", 1)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    go.set()
+    assert await second == 1

@@ -13,7 +13,7 @@ from leadline.metrics.api.cases import list_cases
 from leadline.metrics.api.workers import Workers
 from leadline.metrics.core.scope import Scope, Window, resolve
 from leadline.metrics.reader import Reader
-from leadline.metrics.watch import Pulse
+from leadline.metrics.watch import Pulse, Shared
 from leadline.records.cases import Case
 from leadline.records.errors import NotFoundError
 from leadline.records.models import InputSpec
@@ -60,6 +60,9 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         self._pulse = pulse
         self._workers = workers
         self._clock = clock
+        self._watched: Shared[Scope, messages.Summary] = Shared(
+            lambda scope: workers.run(self._summary, scope)
+        )
 
     async def ListSummaries(
         self, request: messages.ListSummariesRequest, context: Context
@@ -143,7 +146,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         scope = names.parse_scope(request.scope)
         sent: messages.Summary | None = None
         async for number, pace in self._pulse.follow(_interval_seconds(request)):
-            summary = await self._workers.run(self._summary, scope)
+            summary = await self._watched.get(scope, number)
             if summary == sent:
                 continue
             sent = summary

@@ -89,6 +89,7 @@ def render(view: View) -> RenderableType:
     """All of it, one below the other."""
     parts: list[RenderableType] = [_headline(view), _classes(view)]
     if view.matrix is not None:
+        parts.append(Text("Confusion matrix: rows true, columns predicted", style="italic"))
         parts.append(_matrix(view.names, view.matrix))
     if view.pairs:
         parts.append(_pairs(view.pairs))
@@ -130,13 +131,7 @@ def _classes(view: View) -> Table:
 
 def _matrix(names: Sequence[str], matrix: npt.NDArray[np.int64]) -> Table:
     """Rows true, columns predicted; green on the diagonal, red where it errs."""
-    table = Table(
-        title="Confusion matrix: rows true, columns predicted",
-        title_justify="left",
-        box=None,
-        header_style="dim",
-        padding=(0, 1),
-    )
+    table = Table(box=None, header_style="dim", padding=(0, 1))
     table.add_column("")
     for name in names:
         table.add_column(Text(name[:10]), justify="right")

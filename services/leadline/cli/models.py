@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 import yaml
-from google.protobuf.json_format import MessageToDict
 
 from leadline.cli.options import json_option, reader_option, timeout_option
-from leadline.cli.output import print_json
+from leadline.cli.output import message_dict, print_json
 from leadline.cli.reader_client import ReaderClient, open_reader
 from leadline.runtime.declaration import declaration_of, read_declarations
 from leadline.v1 import models_pb2
@@ -69,7 +68,7 @@ def list_(*, reader: str, timeout_seconds: float, as_json: bool) -> None:
     with open_reader(reader, timeout_seconds) as client:
         found = all_models(client)
     if as_json:
-        print_json([_plain(model) for model in found])
+        print_json([message_dict(model) for model in found])
         return
     from rich.table import Table  # noqa: PLC0415 - as in output.console
 
@@ -101,7 +100,7 @@ def show(*, name: str, reader: str, timeout_seconds: float, as_json: bool) -> No
         request = models_pb2.GetModelRequest(name=f"models/{name.removeprefix('models/')}")
         model = client.ask(client.models.GetModel, request).model
     if as_json:
-        print_json(_plain(model))
+        print_json(message_dict(model))
         return
     declared = declaration_of(model_from_proto(model))
     if not model.declared:
@@ -122,7 +121,3 @@ def all_models(client: ReaderClient) -> list[models_pb2.Model]:
         token = answer.next_page_token
         if not token:
             return found
-
-
-def _plain(model: models_pb2.Model) -> dict[str, Any]:
-    return MessageToDict(model, preserving_proto_field_name=True)

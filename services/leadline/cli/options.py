@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-DEFAULT_LOG_URL = "local:leadline-log.sqlite"
-DEFAULT_STORE_URL = "sqlite:leadline.sqlite"
-DEFAULT_READER = "127.0.0.1:9101"
+DEFAULT_LOG_URL = "local:leadline-data/log.sqlite"
+DEFAULT_STORE_URL = "sqlite:leadline-data/truth.sqlite"
+DEFAULT_READER = "127.0.0.1:8431"
+"""The defaults are what `leadline up` makes in the folder where both are called."""
 
 log_option = click.option(
     "--log",

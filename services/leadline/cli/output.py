@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
     from rich.console import Console
 
 
@@ -26,3 +27,13 @@ def print_json(value: object) -> None:
 def percent(value: float | None) -> str:
     """A share as text; a dash without a trial."""
     return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def message_dict(message: Message) -> dict[str, Any]:
+    """A message as plain values, counts of 0 too; 64-bit numbers are texts, as protobuf's JSON is."""
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - only for --json
+
+    found: dict[str, Any] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return found

@@ -9,7 +9,6 @@ import click
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
 from rich.live import Live
 
 from leadline.cli.figures_view import (
@@ -22,7 +21,7 @@ from leadline.cli.figures_view import (
     render,
 )
 from leadline.cli.options import json_option, reader_option, timeout_option
-from leadline.cli.output import console, percent, print_json
+from leadline.cli.output import console, message_dict, percent, print_json
 from leadline.cli.reader_client import ReaderClient, open_reader
 from leadline.records.errors import UsageError
 from leadline.v1 import evaluation_pb2 as pb
@@ -202,6 +201,6 @@ def _plain(
     summary: pb.Summary, matrix: pb.GetConfusionMatrixResponse
 ) -> dict[str, dict[str, object]]:
     return {
-        "summary": MessageToDict(summary, preserving_proto_field_name=True),
-        "confusion_matrix": MessageToDict(matrix, preserving_proto_field_name=True),
+        "summary": message_dict(summary),
+        "confusion_matrix": message_dict(matrix),
     }

@@ -54,13 +54,7 @@ class Inference(stubs.GRPCInferenceServiceServicer):
             self.cancelled.wait(30)
         context.send_initial_metadata((("server", "triton"),))
         context.set_trailing_metadata((("took", "12"),))
-        rows = SCORES
-        response = pb.ModelInferResponse(
-            model_name=request.model_name, model_version="3", id=request.id
-        )
-        response.outputs.add(name="scores", datatype="FP32", shape=rows.shape)
-        response.raw_output_contents.append(rows.tobytes())
-        return response
+        return answer_to(request)
 
     def ServerLive(self, request, context):
         return pb.ServerLiveResponse(live=True)
@@ -85,6 +79,23 @@ class Inference(stubs.GRPCInferenceServiceServicer):
                 answer.infer_response.model_name = request.model_name
                 answer.infer_response.id = f"{request.id}/{part}"
                 yield answer
+
+
+def answer_to(request: pb.ModelInferRequest) -> pb.ModelInferResponse:
+    """Scores; the parameter `answer` asks for another kind of answer."""
+    response = pb.ModelInferResponse(
+        model_name=request.model_name, model_version="3", id=request.id
+    )
+    kind = request.parameters["answer"].string_param
+    if kind != "nothing":
+        output = response.outputs.add(name="scores", datatype="FP32", shape=SCORES.shape)
+    if kind == "shared":
+        output.parameters["shared_memory_region"].string_param = "region"
+    elif kind == "logits":
+        response.raw_output_contents.append((SCORES * 9).tobytes())
+    elif kind != "nothing":
+        response.raw_output_contents.append(SCORES.tobytes())
+    return response
 
 
 class Future(grpc.GenericRpcHandler):
@@ -207,7 +218,7 @@ async def _start(inference, folder, specs, blobs, changes) -> World:
         metrics_address="",
         partitions=PARTITIONS,
         triton_check_seconds=0.05,
-        **changes,
+        **({"handover_linger_seconds": 0.01, "log_linger_seconds": 0.01} | changes),
     )
     gateway = GatewayService(
         settings,

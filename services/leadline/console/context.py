@@ -10,11 +10,12 @@ from leadline.console.core import figures as f
 from leadline.console.core import words
 from leadline.console.core.headline import figures as headline
 from leadline.console.core.matrix import matrix_view
-from leadline.console.core.overview import about, first_advice, nearest, overview
+from leadline.console.core.overview import about, nearest, overview, version_advice
 from leadline.console.core.pane import pane_view
 from leadline.console.core.states import ICONS, state_of
 from leadline.console.core.timeline import timeline_view
 from leadline.console.core.urlstate import WINDOWS, View, link, with_slice
+from leadline.console.core.waiting import waiting_view
 from leadline.console.loader import Frame, OverviewData, VersionData
 
 PINNED_MAX = 14
@@ -102,6 +103,8 @@ def version_context(
     matrix = data.matrix if isinstance(data.matrix, f.Matrix) else None
     status = frame.status if isinstance(frame.status, f.Status) else None
     names = matrix.names if matrix else known.classes if known else ()
+    pictures = known is None or known.form not in ("text", "numbers")
+    state = state_of(summary, status, now_us) if summary else None
     context |= {
         "title": f"{model} v{version}",
         "model": model,
@@ -111,11 +114,14 @@ def version_context(
         "neighbours": _neighbours(known, version),
         "about": _about(known, summary),
         "slices": _slice_menu(data, known, view, path),
-        "state": state_of(summary, status, now_us) if summary else None,
+        "state": state,
+        "waiting": waiting_view(summary) if summary else None,
         "summary": summary,
         "summary_failure": data.failure(),
         "figures": headline(summary, matrix) if summary else (),
-        "advice": first_advice((summary,), _own(status, summary)) if summary else (),
+        "advice": version_advice(summary, _own(status, summary), state)
+        if summary and state
+        else (),
         "moved": _moved(summary, view),
         "timeline": _part(data.timeline, timeline_view),
         "matrix": _part(data.matrix, lambda m: matrix_view(m, summary, view)),
@@ -128,11 +134,12 @@ def version_context(
                 matrix,
                 summary,
                 view,
+                pictures=pictures,
             ),
         ),
         "case_failure": data.case if isinstance(data.case, f.Failure) else None,
         "case_text": data.text,
-        "pictures": known is None or known.form not in ("text", "numbers"),
+        "pictures": pictures,
         "status": status,
         "exports": (
             ("Figures", "figures", ("csv", "json")),

@@ -85,6 +85,7 @@ class Loader:
         self.reader = reader
         self._clock, self._settings = clock, settings
         self._frame: Frame | None = None
+        self._frame_at = 0.0
         self._frame_lock = asyncio.Lock()
         self._sparks: dict[str, tuple[float, f.Timeline]] = {}
         self._spark_slots = asyncio.Semaphore(SPARKS_AT_ONCE)
@@ -93,15 +94,15 @@ class Loader:
     async def frame(self) -> Frame:
         """The frame, asked at most once in refresh_seconds for all pages."""
         async with self._frame_lock:
-            age_limit_us = int(self._settings.refresh_seconds * 1e6 / 2)
-            now = self._clock.now_us()
-            if self._frame is None or not 0 <= now - self._frame.loaded_us < age_limit_us:
+            now = self._clock.monotonic_seconds()
+            if self._frame is None or now - self._frame_at >= self._settings.refresh_seconds / 2:
                 models, summaries, status = await asyncio.gather(
                     settle(self.reader.models()),
                     settle(self.reader.summaries(DEFAULT)),
                     settle(self.reader.status()),
                 )
-                self._frame = Frame(models, summaries, status, now)
+                self._frame = Frame(models, summaries, status, self._clock.now_us())
+                self._frame_at = now
             return self._frame
 
     async def overview(self, view: View) -> OverviewData:

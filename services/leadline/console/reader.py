@@ -19,7 +19,7 @@ from leadline.v1 import evaluation_pb2_grpc, models_pb2_grpc
 from leadline.v1 import models_pb2 as md
 
 T = TypeVar("T")
-CASES_ASKED = 3 * PAGE
+CASES_ASKED = 2 * PAGE
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 """A matrix of 1,000 classes, full, is 12 MB; an input may be 8 MB."""
 _CHANNEL_OPTIONS = (

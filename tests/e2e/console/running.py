@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ class WorldClock:
         return self._world.now * 1_000_000
 
     def monotonic_seconds(self) -> float:
-        return float(self._world.now)
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         raise NotImplementedError
@@ -31,6 +32,7 @@ class WorldClock:
 async def running_console(world: World, **changes: object) -> AsyncIterator[str]:
     """Serves the world and a console of it; yields the console's URL."""
     server, port = await serve(world)
+    world.server = server
     settings = ConsoleSettings(
         listen_address="127.0.0.1:0",
         reader_address=f"127.0.0.1:{port}",

@@ -1,6 +1,6 @@
 """Pictures of the console for the documentation.
 
-    python tests/e2e/console/screenshots.py docs/images http://127.0.0.1:8430 --model digits --cell 5,8
+    python tests/e2e/console/screenshots.py docs/images http://127.0.0.1:8430 --cell 5,8
 
 Without a URL the pictures show the generated world of the tests.
 """
@@ -16,14 +16,12 @@ from pathlib import Path
 from PIL import Image
 from playwright.async_api import Browser, async_playwright
 
+from leadline.testing.servers.chromium import find_chromium
+
 sys.path.insert(0, str(Path(__file__).parent))
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-COLOURS = 255
+COLOURS = 256
+BYTES_MAX = 150_000
 
 
 async def shoot(browser: Browser, url: str, target: Path, *, dark: bool) -> None:
@@ -34,10 +32,10 @@ async def shoot(browser: Browser, url: str, target: Path, *, dark: bool) -> None
     await page.goto(url, wait_until="load")
     await page.locator("[data-region=live]").wait_for()
     picture = Image.open(io.BytesIO(await page.screenshot()))
-    reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    reduced.save(target, optimize=True)
+    picture.convert("RGB").save(target, optimize=True)
+    if target.stat().st_size > BYTES_MAX:
+        picture.convert("RGB").quantize(COLOURS, kmeans=1).save(target, optimize=True)
     await page.close()
-    print(f"{target} {target.stat().st_size // 1024} kB")
 
 
 async def shoot_all(url: str, folder: Path, model: str, cell: str) -> None:
@@ -46,7 +44,10 @@ async def shoot_all(url: str, folder: Path, model: str, cell: str) -> None:
     summary = f"{url}/models/{model}"
     folder.mkdir(parents=True, exist_ok=True)
     async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        found = find_chromium()
+        browser = await play.chromium.launch(
+            executable_path=str(found.executable), args=list(found.arguments)
+        )
         await shoot(browser, f"{url}/", folder / "console-overview.png", dark=False)
         selected = f"{summary}?true={true}&pred={pred}"
         await shoot(browser, selected, folder / "console-model.png", dark=False)

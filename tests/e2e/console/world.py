@@ -20,6 +20,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from leadline.console.core.wilson import wilson
+from leadline.demo.assets import load_heldout
 from leadline.v1 import evaluation_pb2 as ev
 from leadline.v1 import evaluation_pb2_grpc, events_pb2, models_pb2_grpc
 from leadline.v1 import models_pb2 as md
@@ -64,6 +65,8 @@ class Traffic:
     notices: list[tuple[str, str, str]] = field(default_factory=list)
     last_label: int | None = NOW - 4
     declared: bool = True
+    pictures: npt.NDArray[np.uint8] | None = None
+    picture_labels: npt.NDArray[np.uint8] | None = None
     versions: tuple[str, ...] = ()
 
 
@@ -103,7 +106,7 @@ def traffic(
         model,
         version,
         classes,
-        (NOW - DAY + at).astype(np.int64),
+        (NOW - DAY + 120 + at * (1 - 180 / DAY)).astype(np.int64),
         device.astype(np.int64),
         true,
         pred,
@@ -137,9 +140,7 @@ def models() -> list[Traffic]:
             "Let the gateway make fresh ids: set id_from to 'fresh'.",
         )
     )
-    languages = tuple(
-        "en fr de es it pt nl pl ru uk cs sk sl hr sr bg ro hu el tr ar he fa".split()
-    )
+    languages = tuple(f"lang-{i:02d}" for i in range(23))
     files = tuple(f"type-{i:03d}" for i in range(214))
     found = [
         digits,
@@ -172,6 +173,8 @@ def models() -> list[Traffic]:
         ),
         traffic("churn-30d", "9", ("stays", "leaves"), np.array([[300, 40], [30, 130]]), 9_412, 7),
     ]
+    digits.pictures, digits.picture_labels = load_heldout()
+    found[1].form = md.INPUT_FORM_UNSPECIFIED
     found[1].delay_p50, found[1].delay_p95 = 0.3, 1.0
     found[2].form = found[3].form = md.INPUT_FORM_TEXT
     found[2].delay_p50, found[2].delay_p95 = 4, 31
@@ -196,6 +199,7 @@ class World(evaluation_pb2_grpc.EvaluationServiceServicer, models_pb2_grpc.Model
         self.stopped: dict[str, tuple[str, str]] = {}
         self.failing: set[str] = set()
         self.calls: dict[str, int] = {}
+        self.server: grpc.aio.Server | None = None
         self._changed = asyncio.Event()
         self._watching = 0
 
@@ -493,21 +497,17 @@ async def serve(world: World, port: int = 0) -> tuple[grpc.aio.Server, int]:
 def picture(found: Traffic, row: int) -> bytes:
     """A 28 x 28 PNG: the true class, written by an unsteady hand."""
     rng = np.random.default_rng(row)
-    image = Image.new("L", (56, 56), 0)
-    font = ImageFont.load_default(size=float(rng.integers(38, 48)))
-    name = found.classes[int(found.true[row])][-1]
-    ImageDraw.Draw(image).text(
-        (28, 28), name, 225, font, anchor="mm", stroke_width=int(rng.integers(0, 3))
-    )
-    slant = float(rng.normal(0, 0.25))
-    image = image.transform(
-        image.size,
-        Image.Transform.AFFINE,
-        (1, slant, -28 * slant, float(rng.normal(0, 0.12)), 1, 0),
-    )
-    image = image.rotate(float(rng.normal(0, 14))).filter(ImageFilter.GaussianBlur(1.3))
-    pixels = np.asarray(image.resize((28, 28)), dtype=np.float64)
-    noisy = pixels * rng.uniform(0.6, 1.0) + rng.normal(18, 16, (28, 28))
+    true = int(found.true[row])
+    if found.pictures is None or found.picture_labels is None:
+        image = Image.new("L", (28, 28), 0)
+        font = ImageFont.load_default(size=20.0)
+        ImageDraw.Draw(image).text((14, 14), found.classes[true][-1], 225, font, anchor="mm")
+    else:
+        same = np.flatnonzero(found.picture_labels == true)
+        image = Image.fromarray(found.pictures[same[row % len(same)]])
+    blurred = image.rotate(float(rng.normal(0, 12))).filter(ImageFilter.GaussianBlur(0.7))
+    pixels = np.asarray(blurred, dtype=np.float64)
+    noisy = pixels * rng.uniform(0.7, 1.0) + rng.normal(18, 16, (28, 28))
     out = io.BytesIO()
     Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(out, "PNG")
     return out.getvalue()

@@ -91,7 +91,7 @@ def _top_k(summary: Summary) -> Figure | None:
     if not usable:
         return None
     k, rate = min(usable, key=lambda pair: (abs(pair[0] - 3), pair[0]))
-    return _rate_figure(f"Top-{k} accuracy", rate, f"true class among the {k} best scores")
+    return _rate_figure(f"Top-{k} accuracy", rate, f"true among the {k} best scores")
 
 
 def _macro(summary: Summary) -> Figure:
@@ -148,7 +148,7 @@ def _classes_seen(summary: Summary) -> Figure:
         words.count(seen),
         f"of {words.count(summary.class_count)}",
         f"{few} below 30",
-        "below 30 labels a class shows counts",
+        "below 30 labels: counts only",
         "bar",
         high=scale.place(seen / max(summary.class_count, 1), 0.0),
     )

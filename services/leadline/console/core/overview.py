@@ -14,6 +14,7 @@ from leadline.console.core.states import (
     State,
     advice,
     label_silence,
+    state_notice,
     state_of,
 )
 from leadline.console.core.timeline import BOX
@@ -53,6 +54,7 @@ class ModelRow:
     dot: float | None
     low: float
     high: float
+    cut: bool
     interval: str
     spark: Spark | None
     coverage: str
@@ -74,6 +76,12 @@ class Advice:
     model: str
     text: str
     remedy: str
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """(what, how much) where the text says them apart by a colon; else ("", text)."""
+        head, colon, rest = self.text.partition(": ")
+        return (head + colon.strip(), rest) if colon else ("", self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,17 @@ def first_advice(summaries: tuple[Summary, ...], status: Status | None) -> tuple
     return tuple(found + [Advice(notice_icon(n), m, n.text, n.remedy) for m, n in notices])
 
 
+def version_advice(summary: Summary, status: Status | None, state: State) -> tuple[Advice, ...]:
+    """The advice of one version's page: stopped shards, its state, then its notices."""
+    found = first_advice((summary,), status)
+    said = state_notice(summary, state)
+    if said is None:
+        return found
+    stopped = tuple(a for a in found if a.icon == "stop")
+    own = Advice(said[0], summary.model, said[1].text, said[1].remedy)
+    return (*stopped, own, *found[len(stopped) :])
+
+
 def notice_icon(notice: Notice) -> str:
     """Orange triangle for a notice about the model, plain for one about labels or traffic."""
     return "info" if notice.code in PLAIN_CODES else "warn"
@@ -173,7 +192,10 @@ def about(model: Model | None, class_count: int) -> str:
 def spark(timeline: Timeline) -> Spark:
     """The small timeline of a row, its lowest and highest value at the edges."""
     span = max(timeline.end_us - timeline.start_us, 1)
-    points = [p for p in timeline.points if p.accuracy.value is not None]
+    known = [p for p in timeline.points if p.accuracy.value is not None]
+    sure = [p for p in known if not p.accuracy.few]
+    many = len(sure) > len(known) / 2
+    points = sure if many else known
     values = [p.accuracy.value or 0.0 for p in points]
     low, high = min(values, default=0.0), max(values, default=1.0)
     middle, half = (low + high) / 2, max((high - low) / 2, 0.04)
@@ -184,7 +206,6 @@ def spark(timeline: Timeline) -> Spark:
         return round(min(max(at / span, 0.0), 1.0) * 100, 1), round(y * 100, 1)
 
     spots = [place(i) for i in range(len(points))]
-    many = len([p for p in points if p.accuracy.few]) <= len(points) / 2
     settled = timeline.settled_until_us
     return Spark(
         path="M" + "L".join(f"{x * BOX / 100:.0f} {y * BOX / 100:.0f}" for x, y in spots)
@@ -236,6 +257,7 @@ def _row(
         dot=scale.place(rate.value, floor) if rate.value is not None else None,
         low=scale.place(low, floor),
         high=scale.place(high, floor),
+        cut=known and low < floor,
         interval=words.interval(rate),
         spark=spark(line) if line and known else None,
         coverage=words.share(basis.coverage.value),

@@ -9,8 +9,10 @@ from leadline.console.core.figures import Case, Cases, Matrix, Rate, Summary
 from leadline.console.core.urlstate import View
 from leadline.console.core.wilson import wilson
 
-PAGE = 12
-"""Pictures shown at once: two rows of six."""
+PAGE = 24
+"""Pictures shown at once: four rows of six, as high as a matrix of ten classes beside them."""
+LINES = 12
+"""Cases shown at once where the input is read rather than looked at."""
 SCORES_SHOWN = 3
 
 
@@ -19,6 +21,7 @@ class Bar:
     """One score; css is "wrong", "right" or "rest"."""
 
     text: str
+    role: str
     score: str
     width: float
     css: str
@@ -82,13 +85,16 @@ def pane_view(
     matrix: Matrix | None,
     summary: Summary | None,
     view: View,
+    *,
+    pictures: bool = True,
 ) -> PaneView:
     """The pane for a view; chosen is the case that is shown large."""
     label = _Namer(names)
     ids = [c.id for c in cases.cases]
     index = ids.index(chosen.id) if chosen and chosen.id in ids else 0
-    first = index // PAGE * PAGE
-    shown = cases.cases[first : first + PAGE]
+    page = PAGE if pictures else LINES
+    first = index // page * page
+    shown = cases.cases[first : first + page]
     return PaneView(
         title=_title(view, label),
         lead=_lead(view, matrix, label),
@@ -98,7 +104,7 @@ def pane_view(
         bars=_bars(chosen, label) if chosen else (),
         facts=_facts(chosen, label) if chosen else (),
         thumbs=tuple(_thumb(c, label, chosen) for c in shown),
-        kept=_kept(cases, shown, first),
+        kept=_kept(cases, shown, first, "picture" if pictures else "case"),
         before=ids[index - 1] if index > 0 else "",
         after=ids[index + 1] if index + 1 < len(ids) else "",
         empty="" if cases.cases or chosen else _empty(view, matrix, summary),
@@ -160,12 +166,13 @@ def _bars(case: Case, label: _Namer) -> tuple[Bar, ...]:
         ranked = ranked[: SCORES_SHOWN - 1] + [(c, s) for c, s in case.scores if c == true]
     bars = []
     for number, score in ranked:
-        role = " pred." if number == case.predicted else " true" if number == true else ""
+        role = "pred." if number == case.predicted else "true" if number == true else ""
         right = number == true
         wrong = number == case.predicted and not right and true is not None
         bars.append(
             Bar(
-                label(number) + role,
+                label(number),
+                role,
                 f"{score:.3f}",
                 scale.place(score, 0.0),
                 "right" if right else "wrong" if wrong else "rest",
@@ -213,17 +220,15 @@ def _thumb(case: Case, label: _Namer, chosen: Case | None) -> Thumb:
     )
 
 
-def _kept(cases: Cases, shown: tuple[Case, ...], first: int) -> str:
+def _kept(cases: Cases, shown: tuple[Case, ...], first: int, thing: str) -> str:
     if not shown:
         return ""
     wrong = all(c.true is not None and c.true != c.predicted for c in shown)
     noun = "error" if wrong else "prediction"
     rate = words.one_in([c.keep_probability for c in shown], noun)
-    total = words.count(max(cases.total, len(cases.cases)))
+    total = words.plural(max(cases.total, len(cases.cases)), thing)
     some = f"{first + 1}{words.DASH}{first + len(shown)}" if first else str(len(shown))
-    return f"{some} of {total} {'case' if total == '1' else 'cases'}" + (
-        f"; {rate}" if rate else ""
-    )
+    return f"{some} of {total}" + (f"; {rate}" if rate else "")
 
 
 def _empty(view: View, matrix: Matrix | None, summary: Summary | None) -> str:
@@ -235,6 +240,7 @@ def _empty(view: View, matrix: Matrix | None, summary: Summary | None) -> str:
     if matrix and view.true is not None and view.pred is not None:
         n = matrix.cells.get((view.true, view.pred), 0)
     if n:
-        what = "prediction was" if n == 1 else "predictions were"
-        return f"{words.count(n)} {what} counted here; none of the inputs was kept."
+        if n == 1:
+            return "1 prediction was counted here; its input was not kept."
+        return f"{words.count(n)} predictions were counted here; none of their inputs was kept."
     return "Nothing was counted here in this window."

@@ -6,7 +6,7 @@
     no-labels      predictions, and no label ever                              dashed circle
     labels-stopped labels came, and none for much longer than they usually take clock, orange
     few            fewer than 30 labels in the window                          half circle
-    attention      the reader has a notice about it                            triangle, orange
+    attention      a notice about the model, not about its labels or traffic   triangle, orange
     live           none of these                                               check, green
 
 Whether a live model is *good* needs a reference, which no figure here has: so it is not said.
@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 from leadline.console.core import words
 from leadline.console.core.figures import FEW_LABELS, Notice, Status, Summary
+from leadline.console.core.wilson import Z95
 
+PRECISION_POINTS = 5
 SILENCE_MIN_SECONDS = 3600
 SILENCE_DELAYS = 3
 """Labels count as stopped after this many times the delay within which 95 % arrive."""
@@ -84,7 +86,7 @@ def state_of(summary: Summary, status: Status | None, now_us: int) -> State:
         found = _state("labels-stopped", f"none for {words.duration(silence)}")
     elif labelled < FEW_LABELS:
         found = _state("few", words.plural(labelled, "label"))
-    elif advice(summary):
+    elif any(n.code not in PLAIN_CODES for n in summary.notices):
         found = _state("attention")
     return found
 
@@ -102,6 +104,44 @@ def label_silence(summary: Summary) -> float | None:
 def advice(summary: Summary) -> tuple[Notice, ...]:
     """Notices that say more than the state does."""
     return tuple(n for n in summary.notices if n.code not in LABEL_CODES)
+
+
+def state_notice(summary: Summary, state: State) -> tuple[str, Notice] | None:
+    """(icon, notice) for a state that needs more words than its name; None for the others."""
+    silence, last = label_silence(summary), summary.last_label_us
+    if state.key == "labels-stopped" and silence is not None and last is not None:
+        waiting = summary.basis.predictions - summary.basis.labelled
+        usual = summary.delay_p95_seconds
+        often = "" if usual is None else f" 95{words.NARROW}% usually come {_within(usual)}."
+        return "clock", Notice(
+            state.key,
+            f"No labels for {words.duration(silence)}:{often} "
+            f"{words.plural(waiting, 'prediction waits', 'predictions wait')}.",
+            f"Look at what writes the labels: the last one is from {words.day(last)} "
+            f"{words.minute(last)}. Nothing is lost; late labels are counted when they come.",
+        )
+    if state.key == "few":
+        more = labels_needed(summary)
+        return "half", Notice(
+            state.key,
+            f"{words.plural(summary.basis.labelled, 'label')} so far: below {FEW_LABELS} "
+            "a class shows counts.",
+            f"About {words.plural(more, 'more label')} would bring the interval to "
+            f"\u00b1{PRECISION_POINTS} points.",
+        )
+    return None
+
+
+def labels_needed(summary: Summary) -> int:
+    """Labels still needed for an interval of +-PRECISION_POINTS, at the accuracy so far."""
+    rate = summary.accuracy
+    p = min(max(rate.value or 0.5, 0.1), 0.9)
+    needed = Z95 * Z95 * p * (1 - p) / (PRECISION_POINTS / 100) ** 2
+    return max(round(needed) - rate.trials, 1)
+
+
+def _within(seconds: float) -> str:
+    return f"within {words.duration(seconds)}"
 
 
 def _state(key: str, detail: str = "") -> State:

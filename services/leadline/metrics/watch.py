@@ -151,4 +151,10 @@ class Shared(Generic[Key, Answer]):
             self._number, self._answers = number, {}
         if key not in self._answers:
             self._answers[key] = asyncio.ensure_future(self._answer(key))
-        return await asyncio.shield(self._answers[key])
+        answer = self._answers[key]
+        try:
+            return await asyncio.shield(answer)
+        except Exception:
+            if self._answers.get(key) is answer:  # the next one who asks tries again
+                del self._answers[key]
+            raise

@@ -180,3 +180,17 @@ async def test_a_watcher_that_leaves_takes_no_answer_from_others():
     await asyncio.gather(first, return_exceptions=True)
     go.set()
     assert await second == 1
+
+
+async def test_a_failure_is_not_kept():
+    failures = [TransientError("down")]
+
+    async def answer(_key: str) -> int:
+        if failures:
+            raise failures.pop()
+        return 1
+
+    shared = Shared(answer)
+    with pytest.raises(TransientError):
+        await shared.get("a", 1)
+    assert await shared.get("a", 1) == 1

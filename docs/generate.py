@@ -56,13 +56,11 @@ def main() -> int:
 
 def page() -> str:
     """The whole page."""
-    parts = [INTRODUCTION]
-    for section in SECTIONS:
-        parts.append(
-            f"## {section}\n\n" + _settings(describe_settings(settings_class(section), section))
-        )
-    parts.append(DECLARATIONS + "\n" + _fields())
-    return "\n".join(parts)
+    sections = [
+        f"## {section}\n\n" + _settings(describe_settings(settings_class(section), section))
+        for section in SECTIONS
+    ]
+    return "\n".join([INTRODUCTION, *sections, DECLARATIONS + "\n" + _fields()])
 
 
 def _settings(rows: list[SettingRow]) -> str:
@@ -71,9 +69,8 @@ def _settings(rows: list[SettingRow]) -> str:
         name = row.name.partition(".")[2]
         variables = f"`{row.variable}`" + (f" or `{row.shared}`" if row.shared else "")
         kind = row.kind + (f" {row.bounds}" if row.bounds else "")
-        lines.append(
-            f"| `{name}`<br>{variables} | {_cell(kind)} | {_cell(row.default)} | {_cell(row.text)} |"
-        )
+        cells = [f"`{name}`<br>{variables}", _cell(kind), _cell(row.default), _cell(row.text)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

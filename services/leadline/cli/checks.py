@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from leadline.cli.sections import SECTIONS, settings_class
+from leadline.cli.sections import EXTRAS, SECTIONS, settings_class
 from leadline.cli.topics import stream_problems
 from leadline.cli.version import versions
 from leadline.records.errors import LeadlineError, UsageError
@@ -54,7 +54,7 @@ def check_settings(file: Path | None, environ: Mapping[str, str]) -> Iterator[Fi
         except ImportError as error:
             text = f"not installed ({error.name})"
             yield Finding(
-                f"settings of {section}", "note", text, f"pip install 'leadline[{section}]'"
+                f"settings of {section}", "note", text, f"pip install 'leadline[{EXTRAS[section]}]'"
             )
         else:
             yield Finding(f"settings of {section}", "ok", "can be read")

@@ -30,7 +30,7 @@ def percent(value: float | None) -> str:
 
 
 def message_dict(message: Message) -> dict[str, Any]:
-    """A message as plain values, counts of 0 too; 64-bit numbers are texts, as protobuf's JSON is."""
+    """A message as plain values, zeros too; 64-bit numbers are texts, as in protobuf's JSON."""
     from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - only for --json
 
     found: dict[str, Any] = MessageToDict(

@@ -14,6 +14,10 @@ SECTIONS = {
 }
 
 
+EXTRAS = {"gateway": "gateway", "owner": "metrics", "reader": "metrics", "console": "console"}
+"""What to install for a section's service."""
+
+
 def settings_class(section: str) -> type[BaseModel]:
     """The settings of a section; imports that module alone."""
     module, name = SECTIONS[section]

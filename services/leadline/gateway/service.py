@@ -35,6 +35,8 @@ from leadline.runtime.producer import EventProducer, ProducerLimits
 from leadline.v1 import ingest_pb2, ingest_pb2_grpc
 
 INGEST = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
+LAST_WORD_SECONDS = 0.1
+"""What a health watch has to send NOT_SERVING before it ends."""
 INFERENCE = SERVICE.strip("/")
 
 _log = logging.getLogger(__name__)
@@ -149,8 +151,8 @@ class GatewayService:
         """Answers calls in flight; ends streams when the time is nearly over."""
         if self._server is None:
             return
+        await self._health.end_watches()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
-        self._health.end_watches()
         await asyncio.wait([stopping], timeout=grace_seconds * 0.8)
         self._draining.set()
         await stopping
@@ -209,8 +211,10 @@ class DrainingHealth(health.aio.HealthServicer):  # type: ignore[misc]  # it has
             watch.cancel()
             self._watches.discard(watch)
 
-    def end_watches(self) -> None:
-        """Ends all open watches."""
+    async def end_watches(self) -> None:
+        """Ends all open watches, once each has had the time to send its last change."""
+        if self._watches:
+            await asyncio.wait(self._watches, timeout=LAST_WORD_SECONDS)
         for watch in self._watches:
             watch.cancel()
 

@@ -150,7 +150,7 @@ class World:
 
     async def logged(self, rows: int, seconds: float = 10.0) -> list[PredictionBatch]:
         """The batches of predictions, once so many rows are in the log."""
-        await until(lambda: sum(map(len, self.predictions())) >= rows, seconds)
+        await wait_until(lambda: sum(map(len, self.predictions())) >= rows, seconds)
         return self.predictions()
 
     def metric(self, name: str, **labels: str) -> float:
@@ -158,11 +158,17 @@ class World:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Returns once the condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[None]]:
+    """Waits for a condition: `await until(lambda: ..., seconds)`."""
+    return wait_until
 
 
 @pytest.fixture
@@ -212,14 +218,16 @@ async def _start(inference, folder, specs, blobs, changes) -> World:
     inner.create([TopicSpec(name, PARTITIONS, -1) for name in (PREDICTIONS, LABELS)])
     log = FaultyLog(inner)
     registry = CollectorRegistry()
-    settings = GatewaySettings(
-        listen_address="127.0.0.1:0",
-        triton_address=changes.pop("upstream", inference[1]),
-        metrics_address="",
-        partitions=PARTITIONS,
-        triton_check_seconds=0.05,
-        **({"handover_linger_seconds": 0.01, "log_linger_seconds": 0.01} | changes),
-    )
+    defaults = {
+        "listen_address": "127.0.0.1:0",
+        "triton_address": changes.pop("upstream", inference[1]),
+        "metrics_address": "",
+        "partitions": PARTITIONS,
+        "triton_check_seconds": 0.05,
+        "handover_linger_seconds": 0.01,
+        "log_linger_seconds": 0.01,
+    }
+    settings = GatewaySettings(**(defaults | changes))
     gateway = GatewayService(
         settings,
         log=log,
@@ -228,7 +236,12 @@ async def _start(inference, folder, specs, blobs, changes) -> World:
         clock=clock,
         registry=registry,
     )
-    await gateway.start()
+    try:
+        await gateway.start()
+    except BaseException:
+        await gateway.close(1.0)
+        inner.close()
+        raise
     channel = grpc.aio.insecure_channel(gateway.address)
     return World(inference[0], inference[1], gateway, channel, log, registry, inner)
 

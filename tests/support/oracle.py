@@ -104,5 +104,6 @@ def join(predictions, labels, bound_us):
             rank = p.ranked.index(label.true) if label.true in p.ranked else 10
             truth.add("CONFUSION", series, minute, label.true << 32 | p.predicted)
             truth.add("RANK", series, minute, label.true << 32 | rank)
-            truth.add("DELAY", series, minute, delay_bin(label.append_ms - event_ms))
+            arrival_ms = winner[1] // 1000 if label.imported else label.append_ms
+            truth.add("DELAY", series, minute, delay_bin(arrival_ms - event_ms))
     return truth

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,8 +20,10 @@ import numpy as np
 from rich.console import Console
 
 from leadline.demo.assets import load_heldout, load_record
-from leadline.demo.player import CHAMPION, MODEL, SHADOW, Player
-from leadline.demo.recompute import Figures, recompute
+from leadline.demo.history import DAY_SECONDS, write_history
+from leadline.demo.onnx_repository import load_repository
+from leadline.demo.player import CHAMPION, MODEL, SHADOW, Played, Player
+from leadline.demo.recompute import Figures, recompute, rows_in
 from leadline.demo.show import Reader, comparison, device_lines, progress_line
 from leadline.demo.traffic import LabelHabits, Traffic
 from leadline.demo.world import (
@@ -39,6 +42,7 @@ from leadline.testing.servers.process import ServerError, until
 
 DEVICES = ("kiosk-a", "kiosk-b", "kiosk-c")
 SETTLE_SECONDS = 60.0
+HISTORY_RATE = 0.06
 LINE_SECONDS = 5.0
 CHOSEN = "choices.txt"
 
@@ -77,7 +81,7 @@ def main(
     tools: Path,
 ) -> None:
     """Runs everything on this machine and shows a model's figures live."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     choices = Choices(data.resolve(), tools.resolve(), kafka, postgres, port)
     try:
@@ -113,13 +117,31 @@ def play(
     stack.callback(reader.close)
     for spec in read_declarations(Path(__file__).with_name("digits.yaml")):
         reader.apply(spec)
-    introduce(console, choices)
-    traffic = make_traffic(duration, rate, seed)
-    run_traffic(console, choices, reader, traffic)
-    clock = SystemClock()
-    log = open_log(log_url, clock)
+    log = open_log(log_url, SystemClock())
     stack.callback(log.close)
-    return check(console, choices, reader, log)
+    past = import_history(choices, log, seed)
+    introduce(console, choices, past[0])
+    played = run_traffic(console, choices, reader, make_traffic(duration, rate, seed))
+    sent = (past[0] + played.requests + played.shadows, past[1] + played.labels)
+    return check(console, choices, reader, log, sent)
+
+
+def import_history(choices: Choices, log: Log, seed: int) -> tuple[int, int]:
+    """A day of the same traffic before now, when all cameras were good; returns its rows."""
+    clock = SystemClock()
+    day = replace(make_traffic(DAY_SECONDS, HISTORY_RATE, seed + 1), degraded_devices=())
+    model = load_repository(choices.data / "models")[MODEL, CHAMPION]
+    writer = log.writer()
+    write_history(
+        writer,
+        model,
+        day,
+        partitions=choices.partitions,
+        end_us=clock.now_us(),
+        rng=np.random.default_rng(seed + 2),
+    )
+    writer.close()
+    return rows_in(log, choices.partitions)
 
 
 def make_traffic(duration: float | None, rate: float, seed: int) -> Traffic:
@@ -137,7 +159,7 @@ def make_traffic(duration: float | None, rate: float, seed: int) -> Traffic:
     )
 
 
-def introduce(console: Console, choices: Choices) -> None:
+def introduce(console: Console, choices: Choices, past: int) -> None:
     """Says where everything is."""
     accuracy = load_record()["versions"][CHAMPION]["heldout"]["accuracy"]
     page = f"http://{choices.address(0)}/models/{MODEL}/versions/{CHAMPION}"
@@ -148,11 +170,12 @@ def introduce(console: Console, choices: Choices) -> None:
     console.print(
         f"Real digits that the model never saw: version {CHAMPION} was right on {accuracy:.1%} of "
         "them.\nTheir labels come seconds later; one in twenty is wrong at first and corrected.\n"
+        f"A day of history was imported before: {past:,} predictions of the same model.\n"
     )
 
 
-def run_traffic(console: Console, choices: Choices, reader: Reader, traffic: Traffic) -> None:
-    """Plays the traffic and says every few seconds what the reader sees."""
+def run_traffic(console: Console, choices: Choices, reader: Reader, traffic: Traffic) -> Played:
+    """Plays the traffic and says every few seconds what the reader sees of the last minute."""
     player = Player(choices.address(3), SystemClock())
     turns, said = traffic.degrades_at_seconds, 0.0
     turned = False
@@ -162,19 +185,23 @@ def run_traffic(console: Console, choices: Choices, reader: Reader, traffic: Tra
             console.print(f"\n{second:5.0f} s   The camera of kiosk-b goes bad: blur, rotation.\n")
         if second - said >= LINE_SECONDS:
             said = second
-            summary = reader.summary(CHAMPION)
+            summary = reader.summary(CHAMPION, last_seconds=60)
             console.print(progress_line(second, player.played, summary))
     console.print()
+    return player.played
 
 
-def check(console: Console, choices: Choices, reader: Reader, log: Log) -> bool:
-    """Waits until everything is counted, and compares with a batch over the log."""
+def check(
+    console: Console, choices: Choices, reader: Reader, log: Log, sent: tuple[int, int]
+) -> bool:
+    """Waits until all that was sent is counted, and compares with a batch over the log."""
+    partitions = choices.partitions
+    until(lambda: rows_in(log, partitions) == sent, SETTLE_SECONDS, f"{sent} rows in the log")
     until(lambda: reader.vector() == ends(log, choices), SETTLE_SECONDS, "everything counted")
     for line in device_lines(reader, CHAMPION, DEVICES):
         console.print(line)
-    batch = {
-        version: figures for (_, version), figures in recompute(log, choices.partitions).items()
-    }
+    found = recompute(log, partitions)
+    batch = {version: figures for (_, version), figures in found.items()}
     live: dict[str, Figures] = {version: reader.figures(version) for version in (CHAMPION, SHADOW)}
     console.print()
     console.print(comparison(live, batch))

@@ -28,6 +28,7 @@ class Played:
 
     Attributes:
         requests: to the champion.
+        shadows: to the shadow version.
         right: of its answers, those of the true class, labelled or not.
         degraded: requests of the bad camera.
         labels: reported, corrections and retractions among them.
@@ -35,6 +36,7 @@ class Played:
     """
 
     requests: int = 0
+    shadows: int = 0
     right: int = 0
     degraded: int = 0
     labels: int = 0
@@ -87,6 +89,7 @@ class Player:
         if request.index % self.shadow_every == 0:
             shadow = infer_request(SHADOW, request.image, request.device)
             model.ModelInfer(shadow, timeout=CALL_SECONDS, metadata=((ID_METADATA, one),))
+            self.played.shadows += 1
 
     def _label(self, ingest: ingest_pb2_grpc.IngestServiceStub, event: LabelEvent) -> None:
         one, sent_us = self._ids[event.request_index]

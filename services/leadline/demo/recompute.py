@@ -14,7 +14,7 @@ from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, Record
 from leadline.v1 import events_pb2
 
 RETRACTED = 0xFFFF_FFFF
-US = 1_000_000
+DAY_US = 86_400_000_000
 
 Id = tuple[int, int]
 
@@ -40,6 +40,17 @@ class Figures:
     def correct(self) -> int:
         """Labelled predictions of the true class."""
         return sum(count for (true, said), count in self.matrix.items() if true == said)
+
+
+def rows_in(log: Log, partitions: int) -> tuple[int, int]:
+    """Rows of predictions and of labels that are in the log, duplicates among them."""
+    predictions = labels = 0
+    for partition in range(partitions):
+        for record in _records(log, PREDICTIONS, partition):
+            predictions += events_pb2.PredictionBatch.FromString(record.value).n
+        for record in _records(log, LABELS, partition):
+            labels += events_pb2.LabelBatch.FromString(record.value).n
+    return predictions, labels
 
 
 def recompute(log: Log, partitions: int) -> dict[tuple[str, str], Figures]:
@@ -76,7 +87,7 @@ def _join(
 def _winners(labels: list[Record]) -> dict[tuple[str, Id], int]:
     """The true class that counts for each (task, id): highest rank, latest time, first in the log.
 
-    A label's time is bounded by its append time +- a day, as the services do.
+    A label's time is bounded by its append time +- a day; history only against the future.
     """
     best: dict[tuple[str, Id], tuple[int, int, int]] = {}
     for record in labels:
@@ -84,7 +95,8 @@ def _winners(labels: list[Record]) -> dict[tuple[str, Id], int]:
         now = record.append_time_ms * 1000
         for row, true in enumerate(batch.true_class):
             key = (batch.task, (batch.id[2 * row], batch.id[2 * row + 1]))
-            time_us = min(max(batch.label_time_us[row], now - 86_400 * US), now + 86_400 * US)
+            low = 0 if batch.imported else now - DAY_US
+            time_us = min(max(batch.label_time_us[row], low), now + DAY_US)
             version = (batch.source_rank, time_us, true)
             if key not in best or version[:2] > best[key][:2]:
                 best[key] = version

@@ -79,15 +79,15 @@ class Reader:
 
 
 def progress_line(second: float, played: Played, summary: pb.Summary | None) -> str:
-    """One line: what was sent, and what the reader sees of it."""
-    sent = f"{second:5.0f} s   {played.requests:6,} predictions   {played.labels:6,} labels"
+    """One line: what was sent, and what the reader sees of the last minute."""
+    sent = f"{second:4.0f} s {played.requests:6,} predictions {played.labels:6,} labels"
     if summary is None or not summary.accuracy.trials:
-        return f"{sent}   no label counted yet"
+        return f"{sent}  no label counted yet"
     accuracy = summary.accuracy
     return (
-        f"{sent}   accuracy {accuracy.value:6.1%} "
-        f"({accuracy.lower:.1%} to {accuracy.upper:.1%})   "
-        f"labelled {summary.basis.label_coverage.value:4.0%}"
+        f"{sent}  accuracy {accuracy.value:6.1%} "
+        f"({accuracy.lower:.1%} to {accuracy.upper:.1%}) "
+        f"of {accuracy.trials:,} labelled"
     )
 
 

@@ -123,8 +123,7 @@ class OwnerService:
         for partition in self.partitions:
             shard = self._stream.shard(partition)
             while not self._stop.is_set():
-                folded = self._store.compact(shard, self._settings.compact_deltas_max)
-                if folded < self._settings.compact_deltas_max:
+                if not self._store.compact(shard, self._settings.compact_deltas_max):
                     break
 
     def _trim(self) -> None:

@@ -129,7 +129,7 @@ class _Run:
         self._predictions.clock_ms = state.predictions_clock_ms
         self._labels.clock_ms = state.labels_clock_ms
         p = self._predictions.start(state.p, state.predictions_last)
-        l = self._labels.start(state.l, state.labels_last)  # noqa: E741 - the vector is (p, l)
+        l = self._labels.start(state.l, state.labels_last)
         self._state = replace(state, topic_ids=topic_ids)
         self._replay(self._predictions, p, state.predictions_last)
         self._replay(self._labels, l, state.labels_last)

@@ -28,7 +28,7 @@ def fresh_core(slices_max=100):
 
 
 def random_world(rng, rows):
-    """Prediction and label records: (append_ms, batch) with small ids, so that everything collides."""
+    """Prediction and label records, (append_ms, batch); few ids, so that everything collides."""
     ids = [bytes([0] * 15 + [number]) for number in range(12)]
     predictions, labels = [], []
     clock = START_MS
@@ -57,7 +57,12 @@ def random_world(rng, rows):
                 )
             )
         else:
-            header = LabelHeader("m", source="s", source_rank=int(rng.integers(0, 3)))
+            header = LabelHeader(
+                "m",
+                source="s",
+                source_rank=int(rng.integers(0, 3)),
+                imported=rng.random() < 0.2,
+            )
             classes = rng.integers(0, 5, n).astype(np.uint32)
             classes[classes == 4] = RETRACTED
             labels.append((clock, LabelBatch(header, chosen, times, classes)))
@@ -94,6 +99,7 @@ def oracle_of(predictions, labels):
                     int(batch.label_time_us[row]),
                     append_ms,
                     int(batch.true_class[row]),
+                    imported=batch.header.imported,
                 )
             )
     return oracle.join(ps, ls, BOUND_US).nonzero()
@@ -153,9 +159,7 @@ def test_what_only_grows_differs_by_what_is_counted(seed):
 
     added, retracted = by_pair(CellKind.ADDED), by_pair(CellKind.RETRACTED)
     difference = {key: added[key] - retracted.get(key, 0) for key in added}
-    assert {key: count for key, count in difference.items() if count} == by_pair(
-        CellKind.CONFUSION
-    )
+    assert {key: count for key, count in difference.items() if count} == by_pair(CellKind.CONFUSION)
     assert set(retracted) <= set(added)
 
 

@@ -140,7 +140,7 @@ def test_the_champion_is_declared_or_seen_last():
     assert scope.champion("", []) == ""
 
 
-def position(predictions_ms: int, labels_ms: int, p: int = 5, l: int = 5) -> Position:  # noqa: E741
+def position(predictions_ms: int, labels_ms: int, p: int = 5, l: int = 5) -> Position:
     return Position("main/0", p, l, 0, predictions_ms, labels_ms)
 
 

@@ -73,9 +73,10 @@ class LabelArrivals:
         rank: of the source.
         source: number of the source's name.
         offset: of the record in its partition.
-        append_ms: of the record.
         ids: uint64 (n, 2).
         time_us: int64 (n,), clamped label time.
+        arrival_ms: int64 (n,), when each became known: the record's append time; of an import,
+            which is history, the label's own time.
         true_class: uint32 (n,); RETRACTED takes the label back.
     """
 
@@ -83,9 +84,9 @@ class LabelArrivals:
     rank: int
     source: int
     offset: int
-    append_ms: int
     ids: U64
     time_us: I64
+    arrival_ms: I64
     true_class: U32
 
 
@@ -96,6 +97,7 @@ class WinningLabel:
     Attributes:
         offset: of its record.
         time_us: clamped label time.
+        arrival_ms: when it became known.
     """
 
     rank: int
@@ -103,7 +105,7 @@ class WinningLabel:
     true_class: int
     source: int
     offset: int
-    append_ms: int
+    arrival_ms: int
 
     def beats(self, other: WinningLabel) -> bool:
         """Whether this label, read later, outranks the other."""
@@ -119,7 +121,7 @@ class Pairs:
         series, minute, predicted: uint32, the prediction's.
         ranked: uint32 (m, RANKS_MAX), the prediction's.
         true_class: uint32, never RETRACTED.
-        delay_ms: int64, from the prediction's event time to the label's append time.
+        delay_ms: int64, from the prediction's event time to the label's arrival.
     """
 
     sign: I64

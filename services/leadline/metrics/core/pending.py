@@ -39,7 +39,7 @@ class _Entry:
 
 
 class _Tally:
-    """Collects the changes of one arrival; the pairs as (sign, payload row, class, append time)."""
+    """Collects the changes of one arrival; the pairs as (sign, payload row, class, arrival)."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[int, int, int, int]] = []
@@ -49,7 +49,7 @@ class _Tally:
 
     def pair(self, sign: int, row: int, label: WinningLabel) -> None:
         if label.true_class != RETRACTED:
-            self.pairs.append((sign, row, label.true_class, label.append_ms))
+            self.pairs.append((sign, row, label.true_class, label.arrival_ms))
 
 
 class MemoryPending:
@@ -88,16 +88,17 @@ class MemoryPending:
             _keys(arrivals.ids),
             arrivals.time_us.tolist(),
             arrivals.true_class.tolist(),
+            arrivals.arrival_ms.tolist(),
             strict=True,
         )
-        for key, time_us, true_class in rows:
+        for key, time_us, true_class, arrival_ms in rows:
             label = WinningLabel(
                 arrivals.rank,
                 time_us,
                 true_class,
                 arrivals.source,
                 arrivals.offset,
-                arrivals.append_ms,
+                arrival_ms,
             )
             entry = entries.get(key)
             if entry is None:
@@ -200,8 +201,8 @@ class _Payload:
         return int(self._columns["case"][row])
 
     def pairs(self, found: list[tuple[int, int, int, int]]) -> Pairs:
-        """The columns of (sign, payload row, true class, append time) tuples."""
-        sign, row, true_class, append_ms = _columns_of(found)
+        """The columns of (sign, payload row, true class, arrival) tuples."""
+        sign, row, true_class, arrival_ms = _columns_of(found)
         return Pairs(
             sign=sign,
             series=self._columns["series"][row],
@@ -209,7 +210,7 @@ class _Payload:
             predicted=self._columns["predicted"][row],
             ranked=self._columns["ranked"][row],
             true_class=true_class.astype(np.uint32),
-            delay_ms=append_ms - self._columns["event_ms"][row],
+            delay_ms=arrival_ms - self._columns["event_ms"][row],
         )
 
 

@@ -141,7 +141,7 @@ class Position:
 
     shard: str
     p: int
-    l: int  # noqa: E741 - the vector is (p, l) everywhere
+    l: int
     epoch: int
     predictions_clock_ms: int = 0
     labels_clock_ms: int = 0

@@ -137,9 +137,11 @@ class ShardCore:
             rank=header.source_rank,
             source=self._sources.number(header.source),
             offset=place.offset,
-            append_ms=place.append_ms,
             ids=batch.ids,
             time_us=time_us,
+            arrival_ms=time_us // 1000
+            if header.imported
+            else np.full(len(batch), place.append_ms, np.int64),
             true_class=batch.true_class,
         )
         self._count_changes(header.task, self._pending.add_labels(arrivals))
@@ -211,7 +213,7 @@ class ShardCore:
             true_class=label.true_class,
             source=str(self._sources.name(label.source)),
             label_time_us=label.time_us,
-            delay_ms=label.append_ms - self._cases[number].event_time_us // 1000,
+            delay_ms=label.arrival_ms - self._cases[number].event_time_us // 1000,
             offset=label.offset,
         )
 

@@ -1,7 +1,7 @@
 """What the truth store promises: compare-and-set of the vector plus one delta, and snapshot reads.
 
-`truth.py` keeps these promises over SQLite and PostgreSQL. All methods raise TransientError when the
-database does not answer.
+`truth.py` keeps these promises over SQLite and PostgreSQL. All methods raise TransientError when
+the database does not answer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ShardState:
 
     shard: str
     p: int = 0
-    l: int = 0  # noqa: E741 - the vector is (p, l) everywhere
+    l: int = 0
     epoch: int = 0
     rules: int = 0
     predictions_clock_ms: int = 0
@@ -134,7 +134,10 @@ class Snapshot(Protocol):
         from_minute: int = 0,
         to_minute: int = 2**32,
     ) -> dict[str, Cells]:
-        """Sums by shard: only the given series numbers (None: all), kinds and minutes [from, to)."""
+        """Sums by shard: the given series numbers (None: all), kinds and minutes [from, to).
+
+        ADDED and RETRACTED live at minute 0: a later `from_minute` leaves them out.
+        """
 
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""
@@ -189,17 +192,20 @@ class TruthStore(Protocol):
     def save_model(self, spec: ModelSpec, expected_revision: int | None) -> int:
         """Writes a declaration if its revision is still the expected one (None: whatever it is).
 
+        Revision 0 is that of a model that is not declared yet.
+
         Returns the new revision. Raises FencedError when the revision has moved on.
         """
 
     def compact(self, shard: str, max_deltas: int) -> int:
         """Folds the oldest deltas of a shard into blocks, in one transaction; returns how many.
 
-        Concurrent with owners, readers and other compactors.
+        Concurrent with owners, readers and other compactors. A run is bounded in bytes too: repeat
+        it until it returns 0.
         """
 
     def trim_cases(self, model: str, version: str, keep: int) -> list[str]:
-        """Deletes all but the newest `keep` cases; returns their blob keys that nobody needs now."""
+        """Deletes all but the newest `keep` cases; returns blob keys that nobody needs now."""
 
     def ping(self) -> None:
         """Returns when the database answers."""

@@ -1,5 +1,6 @@
 """An independent producer, a real Kafka and PostgreSQL, crashes: every cell equals the oracle."""
 
+import math
 import random
 import sys
 import time
@@ -50,7 +51,7 @@ def rows_of(types, bootstrap, partition):
             continue
         for row in range(batch.n):
             scores = batch.score[row * CLASSES : (row + 1) * CLASSES]
-            if any(score != score for score in scores):
+            if any(math.isnan(score) for score in scores):
                 continue
             ranked = sorted(range(CLASSES), key=lambda c: (-scores[c], c))
             predictions.append(

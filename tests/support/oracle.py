@@ -63,7 +63,7 @@ def delay_bin(ms):
     return (bits >> 20) - 127 * 8
 
 
-def join(predictions, labels, bound_us):
+def join(predictions, labels, bound_us):  # noqa: C901 - the rules in one piece
     """The truth of two lists in log order."""
     truth = Truth()
     counted = defaultdict(list)  # (task, id) -> predictions that are no duplicates

@@ -46,7 +46,7 @@ class Plan:
         truth = {"store_url": self.store_url, "blob_url": self.blob_url}
         of: dict[str, dict[str, Any]] = {
             "owner": {**log, **truth, "health_address": owner_health},
-            "reader": {**truth, "listen_address": reader, "exporter_address": exporter},
+            "reader": {**log, **truth, "listen_address": reader, "exporter_address": exporter},
             "gateway": {
                 **log,
                 "blob_url": self.blob_url,

@@ -14,7 +14,7 @@ class ConsoleSettings(BaseModel):
         "127.0.0.1:8430", description="Host and port of the pages; port 0 takes a free one."
     )
     reader_address: str = Field(
-        "127.0.0.1:8420", description="Host and port of the gRPC reader, the only source."
+        "127.0.0.1:8431", description="Host and port of the gRPC reader, the only source."
     )
     refresh_seconds: float = Field(
         1.0, ge=0.05, le=3600, description="Shortest time between two updates of a page."

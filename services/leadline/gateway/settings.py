@@ -13,13 +13,13 @@ class GatewaySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen_address: str = Field(
-        default="127.0.0.1:8101", description="Where inference and ingest calls arrive, host:port."
+        default="127.0.0.1:8433", description="Where inference and ingest calls arrive, host:port."
     )
     triton_address: str = Field(
         default="127.0.0.1:8001", description="Triton's gRPC address, host:port."
     )
     metrics_address: str = Field(
-        default="127.0.0.1:8102",
+        default="127.0.0.1:8434",
         description="Where Prometheus scrapes the gateway's own health, host:port; empty: nowhere.",
     )
     models_address: str = Field(

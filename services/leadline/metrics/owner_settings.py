@@ -29,7 +29,7 @@ class OwnerSettings(BaseModel):
         default=0, ge=0, description="Which of them this is: it owns partition % replicas."
     )
     health_address: str = Field(
-        default="127.0.0.1:8103",
+        default="127.0.0.1:8435",
         description="Where Prometheus scrapes the owner's own health, host:port; empty: nowhere.",
     )
     event_time_bound_seconds: float = Field(

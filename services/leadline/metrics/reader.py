@@ -40,7 +40,7 @@ class Reader:
         clock: Clock,
         *,
         cache_entries: int = CACHE_ENTRIES,
-        ends: Callable[[], Ends] | None = None,
+        ends: Callable[[], Ends | None] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -147,4 +147,5 @@ class Reader:
             yield Moment(snapshot, vector, until, self._clock.now_us(), self._cache)
 
     def _exact_until_ms(self, vector: tuple[Position, ...]) -> int:
-        return scopes.exact_until_ms(vector, self._ends() if self._ends else None)
+        ends = self._ends() if self._ends else None
+        return scopes.exact_until_ms(vector, ends, self._clock.now_us() // 1000)

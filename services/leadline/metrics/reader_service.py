@@ -46,7 +46,7 @@ class ReaderService:
         blobs: Blobs | None,
         clock: Clock,
         registry: CollectorRegistry,
-        ends: Callable[[], Ends] | None = None,
+        ends: Callable[[], Ends | None] | None = None,
     ) -> None:
         self._settings = settings
         self._workers = Workers(settings.worker_threads)

@@ -11,12 +11,12 @@ class ReaderSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen_address: str = Field(
-        "127.0.0.1:9101",
+        "127.0.0.1:8431",
         description="HOST:PORT of the gRPC API; port 0 takes a free one. Loopback by default: the "
         "figures are readable by everyone who reaches the port.",
     )
     exporter_address: str = Field(
-        "127.0.0.1:9102",
+        "127.0.0.1:8432",
         description="HOST:PORT of the Prometheus exporter; empty switches it off.",
     )
     store_url: str = Field(
@@ -24,8 +24,17 @@ class ReaderSettings(BaseModel):
         description="The truth store: sqlite:PATH or postgresql://user@host/database.",
     )
     blob_url: str = Field(
-        "leadline-data/blobs", description="Where kept inputs are: a folder, or s3://BUCKET/PREFIX."
+        "",
+        description="Where kept inputs are: a folder, or s3://BUCKET/PREFIX; empty: cases are "
+        "shown without their inputs.",
     )
+    log_url: str = Field(
+        "",
+        description="The log, to tell exactly how far behind the figures are: local:PATH or "
+        "kafka://host:port; empty: a lower bound is told.",
+    )
+    stream: str = Field("main", description="The stream whose ends are looked at.")
+    partitions: int = Field(1, ge=1, description="Partitions of both topics.")
     window_minutes: tuple[int, ...] = Field(
         (5, 60, 1440),
         min_length=1,

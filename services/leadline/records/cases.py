@@ -15,8 +15,8 @@ class CaseLabel:
         true_class: class number.
         source: who said so.
         label_time_us: when it was decided, microseconds since 1970-01-01 UTC.
-        delay_ms: from the prediction's event time to the label's arrival: its append time, or its own
-            time where it was imported.
+        delay_ms: from the prediction's event time to the label's arrival: its append time, or its
+            own time where it was imported.
         offset: of the label's record in its partition.
     """
 

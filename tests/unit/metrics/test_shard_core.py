@@ -70,7 +70,7 @@ def random_world(rng, rows):
 
 
 def oracle_of(predictions, labels):
-    ps, ls = [], []
+    ps = []
     for append_ms, batch in predictions:
         for row in range(len(batch)):
             column = batch.slices[0]
@@ -89,19 +89,19 @@ def oracle_of(predictions, labels):
                     imported=batch.header.imported,
                 )
             )
-    for append_ms, batch in labels:
-        for row in range(len(batch)):
-            ls.append(
-                oracle.L(
-                    batch.ids[row].tobytes(),
-                    batch.header.task,
-                    batch.header.source_rank,
-                    int(batch.label_time_us[row]),
-                    append_ms,
-                    int(batch.true_class[row]),
-                    imported=batch.header.imported,
-                )
-            )
+    ls = [
+        oracle.L(
+            batch.ids[row].tobytes(),
+            batch.header.task,
+            batch.header.source_rank,
+            int(batch.label_time_us[row]),
+            append_ms,
+            int(batch.true_class[row]),
+            imported=batch.header.imported,
+        )
+        for append_ms, batch in labels
+        for row in range(len(batch))
+    ]
     return oracle.join(ps, ls, BOUND_US).nonzero()
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from leadline.console.service import ConsoleService
-
 from leadline.cli.launch import run
+from leadline.console.service import ConsoleService
 from leadline.console.settings import ConsoleSettings as Settings
 from leadline.runtime.clock import SystemClock
 

@@ -6,11 +6,12 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
-from leadline.cli.launch import run
+from leadline.cli.launch import blobs_of, log_of, run
 from leadline.metrics.reader_service import ReaderService
 from leadline.metrics.settings import ReaderSettings as Settings
 from leadline.runtime.clock import SystemClock
-from leadline.runtime.store.blob import open_blobs
+from leadline.runtime.log.ends import LogEnds
+from leadline.runtime.log.port import Stream
 from leadline.runtime.store.open import open_store
 
 __all__ = ["Settings", "start"]
@@ -24,12 +25,23 @@ async def start(stack: AsyncExitStack, settings: Settings) -> list[str]:
     service = ReaderService(
         settings,
         store=store,
-        blobs=open_blobs(settings.blob_url),
+        blobs=blobs_of(settings.blob_url),
         clock=SystemClock(),
         registry=CollectorRegistry(),
+        ends=ends_of(stack, settings),
     )
     await run(stack, service)
     told = [f"figures               {service.address}  (gRPC)"]
     if service.exporter_address:
         told.append(f"Prometheus            http://{service.exporter_address}/metrics")
     return told
+
+
+def ends_of(stack: AsyncExitStack, settings: Settings) -> LogEnds | None:
+    """Where the topics end, when the settings name the log."""
+    if not settings.log_url:
+        return None
+    log = log_of(stack, settings.log_url)
+    ends = LogEnds(log, Stream(settings.stream, settings.partitions), SystemClock())
+    stack.callback(ends.close)
+    return ends

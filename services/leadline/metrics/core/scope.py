@@ -155,12 +155,13 @@ Ends = Mapping[str, tuple[int, int]]
 """For each shard the ends of its topics: the next offsets that the log will give."""
 
 
-def exact_until_ms(vector: Sequence[Position], ends: Ends | None = None) -> int:
+def exact_until_ms(vector: Sequence[Position], ends: Ends | None = None, now_ms: int = 0) -> int:
     """Append time in milliseconds up to which every record is counted; 0 while nothing was read.
 
-    With the ends of the topics known: the oldest clock of a side that has lag, else the newest
-    clock. Without them it is not known which side has lag, so the oldest clock of all sides that
-    have ever had a record: never too late, and too early when a topic is silent.
+    With the ends of the topics known: the oldest clock of a side that has lag; where none has, the
+    last full second before `now_ms`, the ends being up to a second old. Without them it is not
+    known which side has lag, so the oldest clock of all sides that have ever had a record: never
+    too late, and too early when a topic is silent.
     """
     sides = [
         (clock, None if ends is None else ends.get(each.shard, (0, 0))[side] > position)
@@ -172,4 +173,7 @@ def exact_until_ms(vector: Sequence[Position], ends: Ends | None = None) -> int:
     behind = [clock for clock, lag in sides if lag or (lag is None and clock > 0)]
     if behind:
         return min(behind)
-    return max((clock for clock, _ in sides), default=0)
+    newest = max((clock for clock, _ in sides), default=0)
+    if ends is None or not newest:
+        return newest
+    return max(newest, (now_ms - 1000) // 1000 * 1000)

@@ -77,7 +77,7 @@ async def echo() -> None:
     await server.stop(1)
 
 
-async def gateway(triton: str, folder: Path) -> None:
+async def gateway(triton: str, folder: Path, changes: dict[str, Any]) -> None:
     """The gateway on an embedded log that stalls on SIGUSR1 and heals on SIGUSR2."""
     clock = SystemClock()
     inner = LocalLog(str(folder / "log.sqlite"), clock, LocalSettings())
@@ -85,7 +85,9 @@ async def gateway(triton: str, folder: Path) -> None:
     log = FaultyLog(inner, append_timeout_seconds=3600.0)
     registry = CollectorRegistry()
     service = GatewayService(
-        GatewaySettings(listen_address="127.0.0.1:0", triton_address=triton, metrics_address=""),
+        GatewaySettings(
+            listen_address="127.0.0.1:0", triton_address=triton, metrics_address="", **changes
+        ),
         log=log,
         blobs=None,
         models=StaticModels([MODEL]),
@@ -283,10 +285,13 @@ def main() -> None:
     parser.add_argument("part", choices=["echo", "gateway"])
     parser.add_argument("--triton", default="")
     parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--set", type=json.loads, default={}, help="settings, as JSON")
     given = parser.parse_args()
     tune_process()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(echo() if given.part == "echo" else gateway(given.triton, given.folder))
+        runner.run(
+            echo() if given.part == "echo" else gateway(given.triton, given.folder, given.set)
+        )
 
 
 if __name__ == "__main__":

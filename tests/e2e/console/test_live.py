@@ -8,6 +8,12 @@ from running import World
 
 SUMMARY = "/models/digits/versions/2"
 CELL = SUMMARY + "?true=5&pred=8"
+SHIFT = """() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
+    .observe({ type: 'layout-shift', buffered: true });
+  requestAnimationFrame(() => requestAnimationFrame(() => done(sum)));
+})"""
 
 
 def test_a_label_swaps_the_number_and_keeps_the_focus(own_console, visit):
@@ -22,6 +28,14 @@ def test_a_label_swaps_the_number_and_keeps_the_focus(own_console, visit):
     expect(cell).to_be_focused()
     expect(page.locator("#m-window")).to_have_attribute("open", "")
     assert watched.wrong == []
+
+
+@pytest.mark.parametrize("path", ["/", SUMMARY, CELL])
+def test_nothing_moves_while_a_page_loads_and_updates(own_console, visit, path):
+    page = visit(own_console.url + path, viewport={"width": 1440, "height": 900}).page
+    own_console.change(lambda world: world.label("digits", 400))
+    expect(page.get_by_text("77\u202f%" if path == "/" else "20,005 labelled").first).to_be_visible()
+    assert page.evaluate(SHIFT) == 0
 
 
 def test_a_state_is_rendered_once_for_all_its_viewers(own_console, visit):

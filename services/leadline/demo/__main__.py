@@ -175,7 +175,7 @@ def introduce(console: Console, choices: Choices, past: int) -> None:
 
 
 def run_traffic(console: Console, choices: Choices, reader: Reader, traffic: Traffic) -> Played:
-    """Plays the traffic and says every few seconds what the reader sees of the last minute."""
+    """Plays the traffic and says every few seconds what the reader sees of two minutes."""
     player = Player(choices.address(3), SystemClock())
     turns, said = traffic.degrades_at_seconds, 0.0
     turned = False
@@ -185,7 +185,7 @@ def run_traffic(console: Console, choices: Choices, reader: Reader, traffic: Tra
             console.print(f"\n{second:5.0f} s   The camera of kiosk-b goes bad: blur, rotation.\n")
         if second - said >= LINE_SECONDS:
             said = second
-            summary = reader.summary(CHAMPION, last_seconds=60)
+            summary = reader.summary(CHAMPION, last_seconds=120)
             console.print(progress_line(second, player.played, summary))
     console.print()
     return player.played

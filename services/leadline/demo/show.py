@@ -79,7 +79,7 @@ class Reader:
 
 
 def progress_line(second: float, played: Played, summary: pb.Summary | None) -> str:
-    """One line: what was sent, and what the reader sees of the last minute."""
+    """One line: what was sent, and what the reader sees of two minutes."""
     sent = f"{second:4.0f} s {played.requests:6,} predictions {played.labels:6,} labels"
     if summary is None or not summary.accuracy.trials:
         return f"{sent}  no label counted yet"

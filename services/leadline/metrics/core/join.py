@@ -23,7 +23,7 @@ The store answers each arrival with what changes, as columns; it counts nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -90,8 +90,7 @@ class LabelArrivals:
     true_class: U32
 
 
-@dataclass(frozen=True, slots=True)
-class WinningLabel:
+class WinningLabel(NamedTuple):
     """The label that counts for an id.
 
     Attributes:

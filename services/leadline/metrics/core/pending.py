@@ -29,12 +29,12 @@ class _Entry:
 
     Attributes:
         winner: the label that counts, or would.
-        waiting: minutes of all labels, while no prediction has arrived.
+        waiting: minutes of all labels, while no prediction has arrived; else None.
         versions: payload row by version number.
     """
 
     winner: WinningLabel | None = None
-    waiting: list[int] = field(default_factory=list)
+    waiting: list[int] | None = None
     versions: dict[int, int] = field(default_factory=dict)
 
 
@@ -58,6 +58,7 @@ class MemoryPending:
     def __init__(self) -> None:
         self._tasks: dict[int, dict[bytes, _Entry]] = {}
         self._payload = _Payload()
+        self._cases: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._payload)
@@ -66,6 +67,8 @@ class MemoryPending:
         """Takes predictions in log order."""
         entries = self._tasks.setdefault(arrivals.task, {})
         first = self._payload.append(arrivals)
+        for at in np.flatnonzero(arrivals.case != NO_CASE).tolist():
+            self._cases[first + at] = int(arrivals.case[at])
         duplicate = np.zeros(len(arrivals.ids), np.bool_)
         tally = _Tally()
         for at, key in enumerate(_keys(arrivals.ids)):
@@ -110,10 +113,10 @@ class MemoryPending:
         """A prediction meets the labels of its id."""
         if entry.waiting:
             tally.unmatched.extend((minute, -1) for minute in entry.waiting)
-            losers = list(entry.waiting)
+            losers = entry.waiting
             losers.remove(winner.time_us // MINUTE_US)
             tally.superseded.extend((minute, 1) for minute in losers)
-            entry.waiting = []
+            entry.waiting = None
         tally.pair(1, row, winner)
         self._relabel(tally, row, winner)
 
@@ -125,7 +128,7 @@ class MemoryPending:
         if wins:
             entry.winner = label
         if not entry.versions:
-            entry.waiting.append(minute)
+            entry.waiting = [*(entry.waiting or ()), minute]
             tally.unmatched.append((minute, 1))
             return
         if not wins:
@@ -140,8 +143,8 @@ class MemoryPending:
             self._relabel(tally, row, label)
 
     def _relabel(self, tally: _Tally, row: int, label: WinningLabel) -> None:
-        case = self._payload.case(row)
-        if case != NO_CASE:
+        case = self._cases.get(row)
+        if case is not None:
             counted = None if label.true_class == RETRACTED else label
             tally.relabelled.append((case, counted))
 
@@ -167,7 +170,6 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "event_ms": (np.int64, ()),
     "predicted": (np.uint32, ()),
     "ranked": (np.uint32, (RANKS_MAX,)),
-    "case": (np.int64, ()),
 }
 
 
@@ -195,10 +197,6 @@ class _Payload:
             wide[first:end] = getattr(arrivals, name)
         self._size = end
         return first
-
-    def case(self, row: int) -> int:
-        """Case number of a row, NO_CASE for most."""
-        return int(self._columns["case"][row])
 
     def pairs(self, found: list[tuple[int, int, int, int]]) -> Pairs:
         """The columns of (sign, payload row, true class, arrival) tuples."""

@@ -23,6 +23,7 @@ measure of loss, not a part of the truth's figures.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -55,6 +56,9 @@ _ROUND_BYTES = 8 * 1024 * 1024
 # The same cause is logged once in this time.
 _QUIET_SECONDS = 60.0
 _CONNECT_PAUSE_SECONDS = 1.0
+# How long after a round the thread looks for more by itself, before it sleeps until it is woken.
+_BUSY_SECONDS = 1.0
+_LOOK_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,8 @@ class Producer:
         self._dropped: dict[UnobservedReason, int] = {}
         self._last_error = ""
         self._said: dict[str, float] = {}
-        self._nudged = self._closing = self._abandoned = False
+        self._nudged = self._asleep = self._closing = self._abandoned = False
+        self._busy_until = -math.inf
         self._flushes = self._reporting = 0
         self._thread = threading.Thread(target=self._run, name="leadline-producer", daemon=True)
 
@@ -189,10 +194,11 @@ class Producer:
             self._changed.notify_all()
 
     def nudge(self) -> None:
-        """Tells the thread that `gather` will find something."""
-        with self._changed:
-            self._nudged = True
-            self._changed.notify_all()
+        """Tells the thread that `gather` will find something; takes a lock only while it sleeps."""
+        self._nudged = True
+        if self._asleep:  # else it looks by itself within linger_seconds
+            with self._changed:
+                self._changed.notify_all()
 
     def stats(self) -> ProducerStats:
         """The counts of this moment."""
@@ -253,7 +259,7 @@ class Producer:
             if rows > limits.queued_rows_max or self._queued_bytes + size > limits.queued_bytes_max:
                 self._count_dropped(batch, UnobservedReason.QUEUE_FULL)
                 return False
-            if not self._queue or rows >= limits.batch_rows_max > self._queued_rows:
+            if self._asleep or rows >= limits.batch_rows_max > self._queued_rows:
                 self._changed.notify_all()
             self._queue.append((batch, size))
             self._queued_rows = rows
@@ -277,15 +283,33 @@ class Producer:
 
     def _await_work(self) -> bool:
         """Waits for a round's worth of work; False at the end."""
+        lingered = False
         with self._changed:
             while not self._abandoned:
                 if self._queue or self._nudged:
-                    self._changed.wait_for(self._is_urgent, self._limits.linger_seconds)
+                    if not lingered:
+                        self._changed.wait_for(self._is_urgent, self._limits.linger_seconds)
                     return True
                 if self._due_losses():
                     return True
-                self._changed.wait(self._limits.report_seconds if self._losses else None)
+                lingered = self._rest()
             return False
+
+    def _rest(self) -> bool:
+        """Waits with the lock given back; whether that was a linger.
+
+        After a round the thread looks again every `linger_seconds` for a while: waking it would
+        cost a caller more than all else of a call. Then it sleeps until it is woken. `_asleep` is
+        written before `_nudged` is read, and `nudge` does the reverse, so no nudge is missed.
+        """
+        if self._clock.monotonic_seconds() < self._busy_until:
+            self._changed.wait(max(self._limits.linger_seconds, _LOOK_SECONDS))
+            return True
+        self._asleep = True
+        if not self._nudged:
+            self._changed.wait(self._limits.report_seconds if self._losses else None)
+        self._asleep = False
+        return False
 
     def _is_urgent(self) -> bool:
         return (
@@ -299,6 +323,8 @@ class Producer:
             self._gather()
         stream = self._delivery.stream()
         taken, losses = self._take()
+        if taken:
+            self._busy_until = self._clock.monotonic_seconds() + _BUSY_SECONDS
         try:
             failed = self._write([batch for batch, _ in taken], losses, stream)
         except BaseException:

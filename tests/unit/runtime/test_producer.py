@@ -31,7 +31,7 @@ from leadline.wire.batches import decode_labels, decode_predictions
 STREAM = Stream("main", 4)
 HEADER = PredictionHeader("digits", "2", "digits", class_count=3)
 QUICK = ProducerLimits(
-    linger_seconds=0.001, write_timeout_seconds=0.05, attempts_max=2, retry_seconds=0.001,
+    linger_seconds=0.001, write_timeout_seconds=10, attempts_max=2, retry_seconds=0.001,
     report_seconds=0.01,
 )  # fmt: skip
 

@@ -111,13 +111,13 @@ test: setup tools check ## everything: setup, tools, check, then every test
 test-fast: setup ## the tests that start no server
 	pytest $(FAST)
 
-DEMO_OPTIONS = $(if $(DURATION),--duration $(DURATION)) $(if $(filter 1,$(KAFKA)),--kafka) $(if $(filter 1,$(POSTGRES)),--postgres)
+DEMO_OPTIONS = $(if $(DURATION),--duration $(DURATION)) $(if $(filter 1,$(KAFKA)),--kafka) $(if $(filter 1,$(POSTGRES)),--postgres) $(if $(PORT),--port $(PORT))
 
-demo: $(DEMO)/.installed $(TRITON) $(if $(filter 1,$(KAFKA)),$(KAFKA_JARS)) ## run everything on this machine (DURATION=seconds KAFKA=1 POSTGRES=1)
+demo: $(DEMO)/.installed $(TRITON) $(if $(filter 1,$(KAFKA)),$(KAFKA_JARS)) ## run everything on this machine (DURATION=seconds KAFKA=1 POSTGRES=1 PORT=8430)
 	$(DEMO)/bin/python -m leadline.demo $(DEMO_OPTIONS)
 
 demo-open: DEMO_OPTIONS += --open
-demo-open: demo ## the demo, and a browser on its console
+demo-open: demo ## show the data of the last demo again
 
 bench: setup tools ## measure throughput and delays against the stated targets
 	python -m load_tests

@@ -198,6 +198,7 @@ def check(
     partitions = choices.partitions
     until(lambda: rows_in(log, partitions) == sent, SETTLE_SECONDS, f"{sent} rows in the log")
     until(lambda: reader.vector() == ends(log, choices), SETTLE_SECONDS, "everything counted")
+    console.print("The last two minutes, by device:")
     for line in device_lines(reader, CHAMPION, DEVICES):
         console.print(line)
     found = recompute(log, partitions)

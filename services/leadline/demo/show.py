@@ -92,9 +92,9 @@ def progress_line(second: float, played: Played, summary: pb.Summary | None) -> 
 
 
 def device_lines(reader: Reader, version: str, devices: tuple[str, ...]) -> Iterator[str]:
-    """Accuracy by device, in words."""
+    """Accuracy of the last two minutes by device, in words."""
     for device in devices:
-        summary = reader.summary(version, device=device)
+        summary = reader.summary(version, last_seconds=120, device=device)
         if summary is not None and summary.accuracy.trials:
             rate = summary.accuracy
             yield (

@@ -110,7 +110,8 @@ def need(columns: Columns, meaning: str, known: tuple[str, ...]) -> None:
     if not getattr(columns, meaning):
         raise UsageError(
             f"No column looks like the {meaning}; there are: {', '.join(known)}",
-            f"Say which it is: --{meaning} COLUMN",
+            f"Say which it is: --{meaning} COLUMN"
+            + ("; scores stand in one column a class, score_CLASS" * (meaning == "predicted")),
         )
 
 

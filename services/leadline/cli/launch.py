@@ -70,7 +70,7 @@ def show_health(stack: AsyncExitStack, address: str, registry: CollectorRegistry
     host, _, port = address.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise UsageError(
             f"Cannot listen on {address!r}: {error}.", "Choose a free port."
         ) from error

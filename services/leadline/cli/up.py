@@ -70,13 +70,14 @@ class Plan:
     help="Folder of the embedded log, the truth and the inputs.",
 )
 @click.option("--triton", default="", metavar="HOST:PORT", help="Triton's gRPC; empty: no gateway.")
-@click.option("--log-url", default="", help="Another log: kafka://HOST:PORT.")
-@click.option("--store-url", default="", help="Another truth store: postgresql://...")
+@click.option("--log", "log_url", default="", help="Another log: kafka://HOST:PORT.")
+@click.option("--store", "store_url", default="", help="Another truth store: postgresql://...")
 @click.option("--partitions", default=1, show_default=True, help="Partitions of both topics.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port",
     default=8430,
+    type=click.IntRange(1, 65_530),
     show_default=True,
     help="The console's; the next five are the reader's, exporter's, gateway's and healths'.",
 )

@@ -154,8 +154,8 @@ def start_leadline(
     command = [
         *(sys.executable, "-m", "leadline", "up"),
         *("--data", str(choices.data)),
-        *("--log-url", log_url),
-        *("--store-url", store_url),
+        *("--log", log_url),
+        *("--store", store_url),
         *("--partitions", str(choices.partitions)),
         *("--port", str(choices.port)),
         *(("--triton", triton) if triton else ()),

@@ -109,7 +109,7 @@ class PolledModels(StaticModels):
                 self.replace(await self._fetch(channel))
                 self._read.set()
                 self._failing = False
-            except (grpc.aio.AioRpcError, UsageError) as error:
+            except Exception as error:  # what was read last stays, whatever is wrong
                 if not self._failing:
                     _log.warning(
                         "Declarations cannot be read from %s (%s); those known stay in force. "

@@ -8,7 +8,7 @@ Methods that are not known go through as streams, which carry every kind of call
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -46,10 +46,9 @@ UNARY = frozenset(
 HOP_HEADERS = frozenset(
     {"user-agent", "te", "content-type", "grpc-timeout", "grpc-encoding", "grpc-accept-encoding"}
 )
-OWN_STATUS = "Internal error from Core"
-STATUS_LOOKS = 50
-STATUS_PAUSE_SECONDS = 0.002
 DRAINING = "The gateway is stopping; connect again."
+
+_log = logging.getLogger(__name__)
 
 Pair = tuple[str, str | bytes]
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ class Passthrough(grpc.GenericRpcHandler):
                 raise
         if self._draining.is_set() and call.cancelled():
             await context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
-        code = await final_code(call)
+        code = await call.code()
         trailing = pairs(await call.trailing_metadata())
         if code is not grpc.StatusCode.OK:
             await context.abort(code, await call.details() or "", trailing)
@@ -169,27 +168,22 @@ class Passthrough(grpc.GenericRpcHandler):
 async def _send(
     requests: AsyncIterator[bytes], call: StreamCall, look: Callable[[bytes], None] | None
 ) -> None:
-    """Passes requests on until the caller has said all."""
-    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+    """Passes requests on until the caller has said all, or the server has ended the call.
+
+    Messages are written below the library's own `write`: that one, when the server ends the call
+    meanwhile, puts a status of its own in the place of the server's.
+    """
+    try:
+        await call.wait_for_connection()
+        below = getattr(call, "_cython_call", None)
+        write = call.write if below is None else below.send_serialized_message
         async for request in requests:
             if look is not None:
                 look(request)
-            await call.write(request)
+            await write(request)
         await call.done_writing()
-
-
-async def final_code(call: StreamCall) -> grpc.StatusCode:
-    """The status that the server sent.
-
-    A message that is written while the server ends the call makes the client library set a status
-    of its own, which the server's replaces once it has arrived.
-    """
-    for _ in range(STATUS_LOOKS):
-        code = await call.code()
-        if code is not grpc.StatusCode.INTERNAL or await call.details() != OWN_STATUS:
-            return code
-        await asyncio.sleep(STATUS_PAUSE_SECONDS)
-    return code
+    except Exception as error:  # the call has ended; its status says why
+        _log.debug("a stream takes no more requests: %r", error)
 
 
 def forwarded(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[Pair, ...]:

@@ -56,6 +56,7 @@ class GatewayService:
 
     Attributes:
         address: where it listens, host:port, after `start`.
+        metrics_address: where its metrics are, host:port, after `start`; empty: nowhere.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class GatewayService:
         registry: CollectorRegistry,
         randomness: Randomness = os.urandom,
     ) -> None:
-        self.address = ""
+        self.address = self.metrics_address = ""
         self._settings = settings
         self._clock = clock
         self._registry = registry
@@ -118,6 +119,9 @@ class GatewayService:
         self._add_handlers(self._server, self._channel)
         self.address = listen(self._server, "listen_address", self._settings.listen_address)
         self._metrics = serve_metrics(self._settings.metrics_address, self._registry)
+        if self._metrics is not None:
+            host, port = self._metrics[0].server_address[:2]
+            self.metrics_address = f"{host}:{port}"
         await self._server.start()
         for name in ("", INGEST):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -186,7 +190,7 @@ class GatewayService:
             ready = False
             with contextlib.suppress(grpc.aio.AioRpcError):
                 # ServerReadyResponse: field 1, a bool; absent means false.
-                ready = await ready_call(b"", timeout=5.0) == b"\x08\x01"
+                ready = (await ready_call(b"", timeout=5.0)).startswith(b"\x08\x01")
             self._telemetry.triton_ready.set(ready)
             await self._health.set(INFERENCE, status.SERVING if ready else status.NOT_SERVING)
             await asyncio.sleep(self._settings.triton_check_seconds)

@@ -27,6 +27,8 @@ READER = 1
 """Batches that ask for a newer reader stop the shard: they are not dead letters."""
 SLICES_MAX = 3
 """Slice columns of a batch; crossings of these are exact, more would multiply the cells."""
+SLICE_LENGTH_MAX = 200
+"""Characters of a slice's name and of its value: they stand in keys, which databases bound."""
 
 
 class TaskKind(IntEnum):

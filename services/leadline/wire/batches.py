@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from leadline.records.batches import (
     I64,
     READER,
+    SLICE_LENGTH_MAX,
     SLICES_MAX,
     Decoded,
     InputAbsence,
@@ -46,6 +48,14 @@ ROWS_MAX = 1 << 20
 """Rows of one batch; more would stall a shard's freshness for seconds."""
 FRAME_INDICES_MAX = 16
 """Message indices of a schema registry's frame: a message is nested no deeper."""
+VARINT_BYTES_MAX = 10
+"""Bytes of a 64-bit varint; garbage may go on for megabytes."""
+COLUMN_FIELDS = range(20, 30)
+"""Field numbers of the columns of both batches; the headers' are below."""
+INPUT_REF_MAX = 300
+"""Characters of a blob's key, of which there are at most 270; databases bound what they index."""
+UNOBSERVED_MAX = 1 << 40
+"""No producer loses so many between two batches, and no sum of such counts overflows."""
 COUNTED_KINDS = frozenset({TaskKind.BINARY, TaskKind.MULTICLASS})
 """Task kinds that this version counts; others are dead-lettered until it does."""
 
@@ -142,7 +152,7 @@ def decode_labels(value: bytes, partition: int, partitions: int) -> Decoded[Labe
 
 def _predictions(value: bytes) -> PredictionBatch:
     twin = _parse(twin_pb2.PredictionBatchTwin, value)
-    if not _prediction_lengths_fit(twin):
+    if not _prediction_lengths_fit(twin) or _has_unpacked_columns(twin):
         twin = _replain(events_pb2.PredictionBatch, twin_pb2.PredictionBatchTwin, value)
         if not _prediction_lengths_fit(twin):
             raise InputError(DeadLetterReason.COLUMN_LENGTH, _prediction_lengths(twin))
@@ -170,15 +180,13 @@ def _predictions(value: bytes) -> PredictionBatch:
         vectors=_matrix(twin.vector, "<f4", n, width),
         slices=_slices(twin),
         kept=tuple(_kept(kept, n) for kept in twin.kept),
-        unobserved=tuple(
-            (_enum(UnobservedReason, lost.reason), lost.count) for lost in twin.unobserved
-        ),
+        unobserved=tuple(_unobserved(lost) for lost in twin.unobserved),
     )
 
 
 def _labels(value: bytes) -> LabelBatch:
     twin = _parse(twin_pb2.LabelBatchTwin, value)
-    if not _label_lengths_fit(twin):
+    if not _label_lengths_fit(twin) or _has_unpacked_columns(twin):
         twin = _replain(events_pb2.LabelBatch, twin_pb2.LabelBatchTwin, value)
         if not _label_lengths_fit(twin):
             raise InputError(
@@ -221,8 +229,7 @@ def unframed(value: bytes) -> bytes:
 
 def _unzigzag(value: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
-    while at < len(value):
-        byte = value[at]
+    for byte in value[at : at + VARINT_BYTES_MAX]:
         number |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if not byte & 0x80:
@@ -266,6 +273,15 @@ def _check_reader(reader: int, *names: str) -> None:
 def _replain(plain: Any, twin: Any, value: bytes) -> Any:  # noqa: ANN401 - as _parse
     """The twin of a message as the plain schema reads it: chunks joined, columns packed."""
     return twin.FromString(_parse(plain, value).SerializeToString())
+
+
+def _has_unpacked_columns(twin: Message) -> bool:
+    """Whether a column was written unpacked, which the twin schema cannot read.
+
+    A column that may be empty has a fitting length then, and would be lost unseen.
+    """
+    fields = UnknownFieldSet(twin)
+    return any(fields[at].field_number in COLUMN_FIELDS for at in range(len(fields)))
 
 
 def _prediction_lengths_fit(twin: twin_pb2.PredictionBatchTwin) -> bool:
@@ -341,6 +357,11 @@ def _slices(twin: twin_pb2.PredictionBatchTwin) -> tuple[SliceColumn, ...]:
         raise InputError(
             DeadLetterReason.HEADER, f"At most {SLICES_MAX} slice columns of different names."
         )
+    if max(map(len, names), default=0) > SLICE_LENGTH_MAX:
+        raise InputError(
+            DeadLetterReason.HEADER,
+            f"The name of a slice column has at most {SLICE_LENGTH_MAX} characters.",
+        )
     return tuple(
         SliceColumn(column.name, tuple(column.value), np.frombuffer(column.code, "<u4"))
         for column in twin.slices
@@ -350,6 +371,12 @@ def _slices(twin: twin_pb2.PredictionBatchTwin) -> tuple[SliceColumn, ...]:
 def _kept(kept: events_pb2.KeptRow, n: int) -> KeptRow:
     if kept.row >= n:
         raise InputError(DeadLetterReason.COLUMN_LENGTH, f"Kept row {kept.row} of {n} rows.")
+    if len(kept.input_ref) > INPUT_REF_MAX:
+        raise InputError(
+            DeadLetterReason.HEADER,
+            f"An input_ref has {len(kept.input_ref)} characters; no key of the blob store has "
+            f"more than {INPUT_REF_MAX}. Other addresses go into input_uri.",
+        )
     return KeptRow(
         row=kept.row,
         probability=_rate("probability of a kept row", kept.probability),
@@ -358,6 +385,15 @@ def _kept(kept: events_pb2.KeptRow, n: int) -> KeptRow:
         absence=_enum(InputAbsence, kept.absence),
         id_text=kept.id_text,
     )
+
+
+def _unobserved(lost: events_pb2.Unobserved) -> tuple[UnobservedReason, int]:
+    if lost.count > UNOBSERVED_MAX:
+        raise InputError(
+            DeadLetterReason.HEADER,
+            f"{lost.count} unobserved requests; a batch tells of at most {UNOBSERVED_MAX}.",
+        )
+    return _enum(UnobservedReason, lost.reason), lost.count
 
 
 def _ids(column: bytes) -> U64:

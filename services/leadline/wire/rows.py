@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from leadline.records.batches import RETRACTED, LabelBatch, PredictionBatch
+from leadline.records.batches import (
+    RETRACTED,
+    SLICE_LENGTH_MAX,
+    LabelBatch,
+    PredictionBatch,
+    SliceColumn,
+)
 from leadline.records.errors import DeadLetterReason, Refusal
 from leadline.records.ids import U64, partition_of
 
@@ -40,13 +46,7 @@ def check_prediction_rows(batch: PredictionBatch, partition: int, partitions: in
             )
         )
     for column in batch.slices:
-        causes.append(
-            (
-                column.codes >= len(column.values),
-                DeadLetterReason.SLICE_CODE,
-                f"Slice {column.name!r}: the code is outside its dictionary.",
-            )
-        )
+        causes += _slice(column)
     return _collect(causes)
 
 
@@ -87,6 +87,27 @@ def _scores(scores: npt.NDArray[np.float32]) -> list[Cause]:
             "A score is outside [0, 1]; it looks like a logit: declare the output as logits.",
         ),
     ]
+
+
+def _slice(column: SliceColumn) -> list[Cause]:
+    size = len(column.values)
+    causes: list[Cause] = [
+        (
+            column.codes >= size,
+            DeadLetterReason.SLICE_CODE,
+            f"Slice {column.name!r}: the code is outside its dictionary.",
+        )
+    ]
+    long = [at for at, value in enumerate(column.values) if len(value) > SLICE_LENGTH_MAX]
+    if long:
+        causes.append(
+            (
+                np.isin(column.codes, long),
+                DeadLetterReason.TOO_LARGE,
+                f"Slice {column.name!r}: a value has at most {SLICE_LENGTH_MAX} characters.",
+            )
+        )
+    return causes
 
 
 def _collect(causes: list[Cause]) -> list[Refusal]:

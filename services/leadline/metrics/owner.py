@@ -19,7 +19,7 @@ from leadline.metrics.owner_settings import OwnerSettings
 from leadline.metrics.shard import Shard, World
 from leadline.records.errors import LeadlineError, NotFoundError, UsageError
 from leadline.runtime.clock import Clock
-from leadline.runtime.log.port import Log, Stream
+from leadline.runtime.log.port import Log, LogWriter, Stream
 from leadline.runtime.log.topics import require_topics
 from leadline.runtime.store.blob import BlobStore
 from leadline.runtime.store.port import TruthStore
@@ -57,6 +57,7 @@ class OwnerService:
         self._health = OwnerHealth(registry)
         self._stop = Event()
         self._threads: list[Thread] = []
+        self._writer: LogWriter | None = None
 
     @property
     def partitions(self) -> list[int]:
@@ -91,7 +92,8 @@ class OwnerService:
         """Stops counting after the commit in hand; waits at most that long."""
         self._stop.set()
         await asyncio.to_thread(self._join, grace_seconds)
-        await asyncio.to_thread(self._writer.close)
+        if self._writer is not None:  # else the start was refused
+            await asyncio.to_thread(self._writer.close)
 
     def failed(self) -> bool:
         """Whether a thread ended though nobody stopped it: a bug; the process should restart."""

@@ -9,6 +9,7 @@ stopped   counting on would be wrong: say why in the truth, look again later
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
@@ -115,6 +116,7 @@ class _Run:
         self._state = ShardState(self._name)
         self._core = self._empty_core()
         self._dead: list[bytes] = []
+        self._refused: Counter[str] = Counter()  # by reason, since the last commit
         self._rows = [0, 0]
 
     def close(self) -> None:
@@ -135,6 +137,7 @@ class _Run:
         self._replay(self._labels, l, state.labels_last)
         self._core.take()
         self._dead.clear()
+        self._refused.clear()
         self._rows = [0, 0]
         logger.info("shard %s: counting from (%d, %d)", self._name, p, l)
 
@@ -228,7 +231,7 @@ class _Run:
                     refusal=refusal,
                 )
             )
-            self._health.dead_letters.labels(self._name, refusal.reason.name.lower()).inc()
+            self._refused[refusal.reason.name.lower()] += 1
 
     def _commit(self, last: dict[int, Record]) -> None:
         """Dead letters first, then the truth; the same commit is tried until it is decided."""
@@ -284,6 +287,9 @@ class _Run:
         health, name = self._health, self._name
         for side, rows in zip(("predictions", "labels"), self._rows, strict=True):
             health.rows.labels(name, side).inc(rows)
+        for reason, count in self._refused.items():
+            health.dead_letters.labels(name, reason).inc(count)
+        self._refused.clear()
         health.position.labels(name, "predictions").set(self._state.p)
         health.position.labels(name, "labels").set(self._state.l)
         health.pending.labels(name).set(len(self._core))

@@ -150,9 +150,14 @@ def decode_labels(value: bytes, partition: int, partitions: int) -> Decoded[Labe
     return _good_labels(batch, refusals)
 
 
-def _predictions(value: bytes) -> PredictionBatch:
+def _predictions(framed: bytes) -> PredictionBatch:
+    value = unframed(framed)
     twin = _parse(twin_pb2.PredictionBatchTwin, value)
-    if not _prediction_lengths_fit(twin) or _has_unpacked_columns(twin):
+    if (
+        not _prediction_lengths_fit(twin)
+        or _has_unpacked_columns(twin)
+        or _lost_a_chunk(twin, len(value))
+    ):
         twin = _replain(events_pb2.PredictionBatch, twin_pb2.PredictionBatchTwin, value)
         if not _prediction_lengths_fit(twin):
             raise InputError(DeadLetterReason.COLUMN_LENGTH, _prediction_lengths(twin))
@@ -184,7 +189,8 @@ def _predictions(value: bytes) -> PredictionBatch:
     )
 
 
-def _labels(value: bytes) -> LabelBatch:
+def _labels(framed: bytes) -> LabelBatch:
+    value = unframed(framed)
     twin = _parse(twin_pb2.LabelBatchTwin, value)
     if not _label_lengths_fit(twin) or _has_unpacked_columns(twin):
         twin = _replain(events_pb2.LabelBatch, twin_pb2.LabelBatchTwin, value)
@@ -239,7 +245,7 @@ def _unzigzag(value: bytes, at: int) -> tuple[int, int]:
 
 def _parse(schema: Any, value: bytes) -> Any:  # noqa: ANN401 - any of four message classes
     try:
-        message = schema.FromString(unframed(value))
+        message = schema.FromString(value)
     except DecodeError as error:
         raise InputError(
             DeadLetterReason.UNPARSABLE, f"These bytes are no {schema.__name__}."
@@ -282,6 +288,15 @@ def _has_unpacked_columns(twin: Message) -> bool:
     """
     fields = UnknownFieldSet(twin)
     return any(fields[at].field_number in COLUMN_FIELDS for at in range(len(fields)))
+
+
+def _lost_a_chunk(twin: twin_pb2.PredictionBatchTwin, size: int) -> bool:
+    """Whether a column that may be empty is so only because its last chunk was.
+
+    Not asked where scores are given, as they mostly are: the answer costs as much as parsing.
+    """
+    maybe = (twin.class_count and not twin.score) or (twin.top_k and not twin.top_score)
+    return bool(maybe) and twin.ByteSize() < size
 
 
 def _prediction_lengths_fit(twin: twin_pb2.PredictionBatchTwin) -> bool:

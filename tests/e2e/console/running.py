@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from world import NOW, World, serve
+from traffic import NOW
+from world import World, serve
 
 from leadline.console.service import ConsoleService
 from leadline.console.settings import ConsoleSettings

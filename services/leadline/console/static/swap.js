@@ -41,11 +41,18 @@ export function swapRegion(name, digest, html) {
   const refocus = focusKey(region);
   const open = [...region.querySelectorAll("details[open]")].map((d) => d.id);
   const scrolls = [...region.querySelectorAll("[data-scroll]")].map((s) => [s.dataset.scroll, s.scrollLeft, s.scrollTop]);
+  const fields = [...region.querySelectorAll("input[id]")].map((f) => [f.id, f.value, f.defaultValue, f.selectionStart]);
   const { scrollTop } = region;
   region.innerHTML = html;
   region.dataset.digest = digest;
   for (const id of open) region.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
   for (const [key, left, top] of scrolls) region.querySelector(`[data-scroll="${key}"]`)?.scrollTo(left, top);
+  for (const [id, value, before, at] of fields) {
+    const field = region.querySelector(`#${CSS.escape(id)}`);
+    if (!field || value === before) continue;
+    field.value = value;
+    field.setSelectionRange(at, at);
+  }
   region.scrollTop = scrollTop;
   for (const hook of hooks) hook(region);
   refocus?.(region)?.focus({ preventScroll: true });

@@ -4,7 +4,8 @@
 
 A task starts with a state's first viewer and ends with its last. It renders at most once in
 refresh_seconds: when the reader says that the figures changed, or after idle_seconds. A slow viewer
-passes over renderings and gets the newest one: nothing is queued for it.
+passes over renderings and gets the newest one: nothing is queued for it. A task that fails ends its
+viewers' streams, and they ask again.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Hub:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(channel.turned.wait(), HEARTBEAT_SECONDS)
                     continue
+                if channel.task is None or channel.task.done():
+                    return
                 yield b": still here\n\n"
         finally:
             self._leave(key, channel)

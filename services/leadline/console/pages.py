@@ -15,7 +15,7 @@ from leadline.console import context as ctx
 from leadline.console.core import figures as f
 from leadline.console.core.urlstate import View, link, parse, query, with_slice
 from leadline.console.hub import Changes, Render, Rendering
-from leadline.console.loader import Loader, VersionData
+from leadline.console.loader import Frame, Loader, VersionData
 from leadline.console.render import Region, Renderer
 from leadline.console.settings import ConsoleSettings
 from leadline.runtime.clock import Clock
@@ -130,14 +130,28 @@ class Pages:
         return changes
 
     async def missing(self, path: str, what: str, prefs: ctx.Preferences) -> Page:
-        """The page of a path that does not exist."""
+        """The page of a path that does not exist, as far as a lost reader lets that be known."""
         frame = await self._loader.frame()
+        if isinstance(frame.models, f.Failure) and path.startswith("/models/"):
+            return self._lost(frame, path, frame.models, prefs)
         words = path.strip("/").split("/")
         links = ctx.nearest_models(frame, words[1] if len(words) > 1 else words[0])
         context = ctx.missing_context(frame, path, self._clock.now_us(), what, links)
         context |= {"prefs": prefs, "here": "/", "query": ""}
         regions = self._renderer.regions(FAILED_REGIONS[:3], context)
         return Page(self._renderer.page("missing.html", regions, context), 404)
+
+    def _lost(self, frame: Frame, path: str, failure: f.Failure, prefs: ctx.Preferences) -> Page:
+        context = ctx.missing_context(frame, path, self._clock.now_us(), failure.text, [])
+        context |= {
+            "title": "Leadline",
+            "failure": failure,
+            "prefs": prefs,
+            "here": "/",
+            "query": "",
+        }
+        regions = self._renderer.regions(FAILED_REGIONS, context)
+        return Page(self._renderer.page("failed.html", regions, context), 503)
 
     async def champion(self, model: str) -> str | None:
         """URL of a model's version in charge; None when there is no such model."""

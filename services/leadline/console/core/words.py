@@ -81,7 +81,7 @@ def share(value: float | None) -> str:
 
 def cell_share(value: float) -> str:
     """A cell's share in percent: "11.0", "<0.1" for a smaller positive one."""
-    return "<0.1" if 0 < value < 0.0005 else f"{value * 100:.1f}"
+    return "<0.1" if 0 < value < 0.001 else f"{value * 100:.1f}"
 
 
 def k_of_n(value: Rate) -> str:

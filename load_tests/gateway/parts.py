@@ -25,9 +25,9 @@ from prometheus_client import CollectorRegistry
 from tritonclient.grpc import service_pb2 as pb
 
 from leadline.gateway.models import StaticModels
-from leadline.gateway.run import EXPERIMENTS, loop_factory, tune_process
 from leadline.gateway.service import GatewayService
 from leadline.gateway.settings import GatewaySettings
+from leadline.gateway.tuning import EXPERIMENTS, loop_factory, tune_process
 from leadline.records.models import ModelSpec, OutputSpec, ScoreForm
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.log.local import LocalLog
@@ -184,7 +184,7 @@ class Part:
 def part(*words: str) -> Iterator[Part]:
     """Starts `python parts.py WORDS`; ended on leaving."""
     command = [sys.executable, __file__, *words]
-    # As `leadline.gateway.run` sets it; here grpc is imported before it could.
+    # As `tune_process` sets it; here grpc is imported before it could.
     tuned = {"GRPC_EXPERIMENTS": EXPERIMENTS, **os.environ}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=tuned

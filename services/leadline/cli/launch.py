@@ -16,6 +16,7 @@ from leadline.runtime.log.open import open_log
 from leadline.runtime.log.port import Log
 from leadline.runtime.store.blob import BlobStore, open_blobs
 
+Parts = Callable[[AsyncExitStack], Awaitable[None]]
 GRACE_SECONDS = 10.0
 """Shared by all parts at the end; Kubernetes gives a pod 30."""
 
@@ -30,8 +31,24 @@ class Service(Protocol):
         """Ends within that time."""
 
 
-async def until_stopped(parts: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
-    """Starts the parts, waits for SIGINT or SIGTERM, and ends them in reverse order."""
+def run_until_stopped(parts: Parts, *, gateway: bool) -> None:
+    """Starts the parts, waits for SIGINT or SIGTERM, and ends them in reverse order.
+
+    Args:
+        parts: starts what is to run, each to be ended with the stack.
+        gateway: the gateway is among them: the process is tuned for it.
+    """
+    factory = None
+    if gateway:
+        from leadline.gateway.tuning import loop_factory, tune_process  # noqa: PLC0415
+
+        tune_process()
+        factory = loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_until_stopped(parts))
+
+
+async def _until_stopped(parts: Parts) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

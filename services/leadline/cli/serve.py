@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from leadline.cli.launch import until_stopped
+from leadline.cli.launch import run_until_stopped
 from leadline.records.errors import UsageError
 from leadline.runtime.settings import load_settings
 
@@ -33,14 +32,14 @@ def serve(service: str, config: Path | None) -> None:
     LEADLINE_GATEWAY_LOG_URL sets `log_url` of the gateway. docs/configuration.md lists them all.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    part = import_part(service)
-    settings = load_settings(part.Settings, service, file=config, environ=os.environ)
 
     async def parts(stack: AsyncExitStack) -> None:
+        part = import_part(service)
+        settings = load_settings(part.Settings, service, file=config, environ=os.environ)
         for line in await part.start(stack, settings):
             click.echo(line)
 
-    asyncio.run(until_stopped(parts))
+    run_until_stopped(parts, gateway=service == "gateway")
 
 
 def import_part(service: str) -> Any:  # noqa: ANN401 - one of the modules in `parts`

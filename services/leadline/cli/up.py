@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from leadline.cli.launch import log_of, until_stopped
+from leadline.cli.launch import log_of, run_until_stopped
 from leadline.cli.serve import import_part
 from leadline.runtime.log.port import Stream
 from leadline.runtime.log.topics import ensure_topics
@@ -105,7 +105,7 @@ def up(
         host=host,
         ports=(port, port + 1, port + 2, port + 3, port + 4, port + 5),
     )
-    asyncio.run(until_stopped(lambda stack: start(stack, plan)))
+    run_until_stopped(lambda stack: start(stack, plan), gateway=bool(triton))
 
 
 async def start(stack: AsyncExitStack, plan: Plan) -> None:

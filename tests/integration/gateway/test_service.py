@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -159,14 +160,6 @@ def test_draining_answers_what_is_in_flight_and_ends_streams(run):
     run(test)
 
 
-PROGRAM = """
-import sys
-from leadline.gateway.run import run
-from leadline.gateway.settings import GatewaySettings
-run(GatewaySettings.model_validate_json(sys.argv[1]), lambda s: print(s.address, flush=True))
-"""
-
-
 def test_it_runs_as_a_process_and_ends_on_sigterm(inference, tmp_path):
     settings = GatewaySettings(
         listen_address="127.0.0.1:0",
@@ -175,10 +168,11 @@ def test_it_runs_as_a_process_and_ends_on_sigterm(inference, tmp_path):
         log_url=f"local:{tmp_path / 'log.sqlite'}",
         blob_url=str(tmp_path / "blobs"),
     )
-    words = json.dumps(settings.model_dump())
-    command = [sys.executable, "-c", PROGRAM, words]
+    config = tmp_path / "leadline.yaml"
+    config.write_text(json.dumps({"gateway": settings.model_dump()}))
+    command = [sys.executable, "-m", "leadline", "serve", "gateway", "--config", str(config)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        address = process.stdout.readline().strip()
+        (address,) = re.findall(r"127\.0\.0\.1:\d+", process.stdout.readline())[:1]
         with grpc.insecure_channel(address) as channel:
             stub = stubs.GRPCInferenceServiceStub(channel)
             assert stub.ServerLive(pb.ServerLiveRequest(), timeout=20).live

@@ -19,6 +19,9 @@ TRITON := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(TOOLS)/tri
 KAFKA_JARS := $(TOOLS)/kafka.installed
 
 export UV_PYTHON_DOWNLOADS := never
+# Nothing is written outside the clone, not even what package managers keep.
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # $(call need,test command,what it is,Debian packages): installs what the test does not find.
@@ -61,7 +64,7 @@ java:
 prometheus:
 	@$(call need,command -v prometheus && command -v promtool,Prometheus,prometheus)
 chromium:
-	@$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,Chromium,chromium fonts-dejavu-core)
+	@$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,Chromium,chromium fonts-liberation)
 	@$(call need,$(PYTHON) -c 'import ctypes; ctypes.CDLL("libatomic.so.1")',a library of Playwright's driver,libatomic1)
 
 $(KAFKA_JARS): services/leadline/testing/servers/kafka.py | $(DEMO)/.installed java
@@ -72,7 +75,8 @@ $(KAFKA_JARS): services/leadline/testing/servers/kafka.py | $(DEMO)/.installed j
 $(TOOLS)/triton.installed: requirements/triton-server.txt requirements/triton.txt | $(DEMO)/.installed
 	@echo "unpacking Triton and making its models' environment in $(TOOLS)"
 	@rm -rf $(TOOLS)/triton $(TOOLS)/triton-python
-	@$(call need,$(PYTHON) -c 'import ctypes$(comma) sys; ctypes.CDLL("libpython%d.%d.so.1.0" % sys.version_info[:2])',Python's shared library,libpython3.11)
+	@$(call need,$(PYTHON) -c 'import ctypes$(comma) sys; ctypes.CDLL("libpython%d.%d.so.1.0" % sys.version_info[:2])',Python's shared library,libpython3.11) || \
+		echo "Triton cannot run without it; the demo answers in process then"
 	@$(DEMO)/bin/uv venv -q --python $(DEMO)/bin/python $(TOOLS)/triton-python
 	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/triton-python/bin/python --require-hashes -r requirements/triton.txt
 	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/triton-python/bin/python --target $(TOOLS)/triton --no-deps --require-hashes -r requirements/triton-server.txt

@@ -84,7 +84,10 @@ class Shard:
         run = _Run(self._world, self._partition, stop)
         try:
             run.recover()
-            self._clear_stop()
+            while not stop.is_set() and not run.round():
+                pass
+            if not stop.is_set():
+                self._clear_stop()
             while not stop.is_set():
                 run.round()
         finally:
@@ -141,14 +144,18 @@ class _Run:
         self._rows = [0, 0]
         logger.info("shard %s: counting from (%d, %d)", self._name, p, l)
 
-    def round(self) -> None:
-        """Reads what there is, counts it and commits; waits a moment where there is nothing."""
+    def round(self) -> bool:
+        """Reads what there is, counts it and commits; waits a moment where there is nothing.
+
+        Returns whether nothing stands in the way: something was counted, or both sides are empty.
+        """
         last: dict[int, Record] = {}
         self._gather(last)
         if last:
             self._commit(last)
-        else:
-            self._report_lag()
+            return True
+        self._report_lag()
+        return self._predictions.drained and self._labels.drained
 
     def _empty_core(self) -> ShardCore:
         known = self._world.store.shard_series(self._name)
@@ -272,6 +279,8 @@ class _Run:
             labels_last=_evidence(last.get(1), state.labels_last),
             dead_letters=state.dead_letters + delta.refused,
             committed_us=self._world.clock.now_us(),
+            stopped="",
+            remedy="",
         )
 
     def _write_dead_letters(self) -> None:

@@ -89,7 +89,7 @@ def check_log(url: str, stream: str, timeout_seconds: float) -> Iterator[Finding
             log.ping(timeout_seconds)
         finally:
             log.close()
-        yield Finding("log", "ok", f"{url} answers")
+        yield Finding("log", "ok", f"{url.partition('?')[0]} answers")
         problems, partitions = stream_problems(url, stream)
     except LeadlineError as error:
         yield failed("log", error)

@@ -10,15 +10,44 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from leadline.records.errors import UsageError
+from leadline.records.errors import LeadlineError, UsageError
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.log.open import open_log
 from leadline.runtime.log.port import Log
 from leadline.runtime.store.blob import BlobStore, open_blobs
 
-Parts = Callable[[AsyncExitStack], Awaitable[None]]
 GRACE_SECONDS = 10.0
 """Shared by all parts at the end; Kubernetes gives a pod 30."""
+
+
+class Running(AsyncExitStack):
+    """What runs in this process: ended in reverse order on SIGINT, SIGTERM or a failure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._failure = ""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._stop.set)
+
+    def fail(self, reason: str) -> None:
+        """Ends the process with exit code 1; callable from any thread."""
+        self._failure = reason
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def wait(self) -> None:
+        """Returns when it is time to end.
+
+        Raises:
+            LeadlineError: because something failed.
+        """
+        await self._stop.wait()
+        if self._failure:
+            raise LeadlineError(f"Ended by a failure in {self._failure}")
+
+
+Parts = Callable[[Running], Awaitable[None]]
 
 
 class Service(Protocol):
@@ -49,18 +78,14 @@ def run_until_stopped(parts: Parts, *, gateway: bool) -> None:
 
 
 async def _until_stopped(parts: Parts) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
+    async with Running() as stack:
         await parts(stack)
-        await stop.wait()
+        await stack.wait()
 
 
-async def run(stack: AsyncExitStack, service: Service) -> None:
-    """Starts a service, and ends it with the stack."""
-    stack.push_async_callback(service.close, GRACE_SECONDS)
+async def run(stack: Running, service: Service, grace_seconds: float = GRACE_SECONDS) -> None:
+    """Starts a service, and ends it with the stack, within that time."""
+    stack.push_async_callback(service.close, grace_seconds)
     await service.start()
 
 
@@ -69,14 +94,14 @@ def blobs_of(url: str) -> BlobStore | None:
     return open_blobs(url) if url else None
 
 
-def log_of(stack: AsyncExitStack, url: str) -> Log:
+def log_of(stack: Running, url: str) -> Log:
     """The log of a setting, closed with the stack."""
     log = open_log(url, SystemClock())
     stack.callback(log.close)
     return log
 
 
-def show_health(stack: AsyncExitStack, address: str, registry: CollectorRegistry) -> None:
+def show_health(stack: Running, address: str, registry: CollectorRegistry) -> None:
     """Serves a registry over HTTP; nowhere when the address is empty.
 
     Raises:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from leadline.cli.launch import run_until_stopped
+from leadline.cli.launch import Running, run_until_stopped
 from leadline.records.errors import UsageError
 from leadline.runtime.settings import load_settings
 
@@ -33,7 +32,7 @@ def serve(service: str, config: Path | None) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
-    async def parts(stack: AsyncExitStack) -> None:
+    async def parts(stack: Running) -> None:
         part = import_part(service)
         settings = load_settings(part.Settings, service, file=config, environ=os.environ)
         for line in await part.start(stack, settings):

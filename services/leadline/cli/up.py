@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from leadline.cli.launch import log_of, run_until_stopped
+from leadline.cli.launch import Running, log_of, run_until_stopped
 from leadline.cli.serve import import_part
 from leadline.runtime.log.port import Stream
 from leadline.runtime.log.topics import ensure_topics
@@ -108,7 +107,7 @@ def up(
     run_until_stopped(lambda stack: start(stack, plan), gateway=bool(triton))
 
 
-async def start(stack: AsyncExitStack, plan: Plan) -> None:
+async def start(stack: Running, plan: Plan) -> None:
     """Creates the topics and starts every service of a plan, to be ended with the stack."""
     log = log_of(stack, plan.log_url)
     await asyncio.to_thread(ensure_topics, log, Stream("main", plan.partitions))

@@ -39,8 +39,9 @@ class GatewaySettings(BaseModel):
         "serves all the same, warns, and counts every model as undeclared until they arrive.",
     )
     log_url: str = Field(
-        default="local:leadline-log.sqlite",
-        description="The log: local:PATH or kafka://host:port,host:port.",
+        default="local:leadline-data/log.sqlite",
+        description="The log: local:PATH or kafka://host:port,host:port. Kafka's security options "
+        "may stand behind a question mark (docs/operations.md).",
     )
     stream: str = Field(default="main", description="The stream whose topics are written.")
     partitions: int = Field(default=1, ge=1, description="Partitions of both topics.")

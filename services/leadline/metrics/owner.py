@@ -34,6 +34,8 @@ class OwnerService:
         settings: read once.
         log, store, blobs: the world, opened by the caller and closed by it; blobs may be None.
         registry: where its own health is registered.
+        on_failure: told, from another thread, when a bug ended the counting; the process should
+            restart, and loses nothing by that.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class OwnerService:
         blobs: BlobStore | None,
         clock: Clock,
         registry: CollectorRegistry,
+        on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         if settings.ordinal >= settings.replicas:
             raise UsageError(
@@ -55,6 +58,7 @@ class OwnerService:
         self._stream = Stream(settings.stream, settings.partitions)
         self._log, self._store, self._blobs, self._clock = log, store, blobs, clock
         self._health = OwnerHealth(registry)
+        self._on_failure = on_failure
         self._stop = Event()
         self._threads: list[Thread] = []
         self._writer: LogWriter | None = None
@@ -95,18 +99,22 @@ class OwnerService:
         if self._writer is not None:  # else the start was refused
             await asyncio.to_thread(self._writer.close)
 
-    def failed(self) -> bool:
-        """Whether a thread ended though nobody stopped it: a bug; the process should restart."""
-        return not self._stop.is_set() and any(not thread.is_alive() for thread in self._threads)
-
     def _check(self) -> None:
         self._store.migrate()
         require_topics(self._log, self._stream)
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = Thread(target=target, name=name, daemon=True)
+        thread = Thread(target=self._guard, args=(name, target), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _guard(self, name: str, target: Callable[[], None]) -> None:
+        """Runs a thread's work; whatever ends it but the stop is a bug, and told."""
+        try:
+            target()
+        except Exception as error:
+            logger.exception("%s failed", name)
+            self._on_failure(f"{name}: {error!r}")
 
     def _join(self, grace_seconds: float) -> None:
         deadline = self._clock.monotonic_seconds() + grace_seconds

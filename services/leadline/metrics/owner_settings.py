@@ -11,11 +11,12 @@ class OwnerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     log_url: str = Field(
-        default="local:leadline-log.sqlite",
-        description="The log: local:PATH or kafka://host:port,host:port.",
+        default="local:leadline-data/log.sqlite",
+        description="The log: local:PATH or kafka://host:port,host:port. Kafka's security options "
+        "may stand behind a question mark (docs/operations.md).",
     )
     store_url: str = Field(
-        default="sqlite:leadline.sqlite",
+        default="sqlite:leadline-data/truth.sqlite",
         description="The truth store: sqlite:PATH or postgresql://user@host/database.",
     )
     blob_url: str = Field(

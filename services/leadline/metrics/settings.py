@@ -20,7 +20,7 @@ class ReaderSettings(BaseModel):
         description="HOST:PORT of the Prometheus exporter; empty switches it off.",
     )
     store_url: str = Field(
-        "sqlite:leadline.sqlite",
+        "sqlite:leadline-data/truth.sqlite",
         description="The truth store: sqlite:PATH or postgresql://user@host/database.",
     )
     blob_url: str = Field(

@@ -20,7 +20,7 @@ from leadline.metrics.core.shard import Delta, Place, ShardCore
 from leadline.metrics.intake import Decode, Intake, digest
 from leadline.metrics.owner_health import OwnerHealth
 from leadline.metrics.owner_settings import OwnerSettings
-from leadline.records.errors import FencedError, StoppedError, TransientError
+from leadline.records.errors import FencedError, StoppedError, TransientError, UsageError
 from leadline.runtime.clock import Clock
 from leadline.runtime.log.port import (
     DEAD_LETTERS,
@@ -37,6 +37,8 @@ from leadline.wire.dead_letters import encode_dead_letter
 
 logger = logging.getLogger(__name__)
 MICROSECONDS = 1_000_000
+LAG_SECONDS = 2.0
+"""Between two looks at the topics' ends: each asks the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,13 @@ class Shard:
             except FencedError:
                 self._health.fenced.labels(self.name).inc()
                 logger.info("shard %s: another owner moved on; catching up", self.name)
-            except StoppedError as error:
-                self._stopped(error)
-                stop.wait(self._world.settings.stopped_retry_seconds)
             except TransientError as error:
                 self._health.failures.labels(self.name).inc()
                 logger.warning("shard %s: %s; trying again", self.name, error)
                 stop.wait(self._world.settings.retry_seconds)
+            except UsageError as error:  # StoppedError and all else that a person can mend
+                self._stopped(error)
+                stop.wait(self._world.settings.stopped_retry_seconds)
 
     def _count(self, stop: Event) -> None:
         run = _Run(self._world, self._partition, stop)
@@ -93,7 +95,7 @@ class Shard:
         finally:
             run.close()
 
-    def _stopped(self, error: StoppedError) -> None:
+    def _stopped(self, error: UsageError) -> None:
         logger.error("shard %s stopped: %s %s", self.name, error, error.remedy)
         self._health.stopped.labels(self.name).set(1)
         try:
@@ -121,6 +123,7 @@ class _Run:
         self._dead: list[bytes] = []
         self._refused: Counter[str] = Counter()  # by reason, since the last commit
         self._rows = [0, 0]
+        self._lag_due = 0.0
 
     def close(self) -> None:
         self._predictions.close()
@@ -151,10 +154,10 @@ class _Run:
         """
         last: dict[int, Record] = {}
         self._gather(last)
+        self._report_lag()
         if last:
             self._commit(last)
             return True
-        self._report_lag()
         return self._predictions.drained and self._labels.drained
 
     def _empty_core(self) -> ShardCore:
@@ -190,8 +193,8 @@ class _Run:
                 intake.check(record, last)
                 self._feed(intake, record)
             self._core.take()
+            self._dead.clear()
         intake.seek(end)
-        self._dead.clear()
 
     def _gather(self, last: dict[int, Record]) -> None:
         """Reads until the commit is full or nothing more is there at once."""
@@ -304,6 +307,10 @@ class _Run:
         health.pending.labels(name).set(len(self._core))
 
     def _report_lag(self) -> None:
+        now = self._world.clock.monotonic_seconds()
+        if now < self._lag_due:
+            return
+        self._lag_due = now + LAG_SECONDS
         health, name = self._health, self._name
         health.lag.labels(name, "predictions").set(self._predictions.lag())
         health.lag.labels(name, "labels").set(self._labels.lag())

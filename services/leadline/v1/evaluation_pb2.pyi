@@ -130,8 +130,8 @@ class Basis(_message.Message):
     def vector(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardPosition]: ...
     @_builtins.property
     def exact_until(self) -> _timestamp_pb2.Timestamp:
-        """Append time up to which every record is counted: the oldest of the shards that have lag,
-        else the newest record's.
+        """Append time up to which every record is counted: the oldest clock of a side that has lag, else
+        the last full second. A reader that does not see the log tells a lower bound.
         """
 
     @_builtins.property

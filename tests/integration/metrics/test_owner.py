@@ -197,3 +197,66 @@ async def test_missing_topics_are_named_at_the_start(tmp_path):
         await owner.start()
     store.close()
     log.close()
+
+
+class BrokenStore:
+    """A store with a bug: everything works but the commit."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def commit(self, commit):
+        raise ZeroDivisionError(commit.after.shard)
+
+
+async def test_a_bug_in_a_shard_is_told_so_that_the_process_restarts(world):
+    told = []
+    world.append(PREDICTIONS, predictions([1], [3]))
+    owner = OwnerService(
+        world.settings,
+        log=world.log,
+        store=BrokenStore(world.store),
+        blobs=None,
+        clock=world.clock,
+        registry=CollectorRegistry(),
+        on_failure=told.append,
+    )
+    await owner.start()
+    async with asyncio.timeout(20):
+        while not told:
+            await asyncio.sleep(0.01)
+    await owner.close(5.0)
+    assert told == ["shard-main/0: ZeroDivisionError('main/0')"]
+
+
+class ForgetfulLog:
+    """A log whose topics vanish after the start's check, until they are back."""
+
+    def __init__(self, log):
+        self._log, self.gone = log, False
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def reader(self, topic, partition):
+        if self.gone:
+            raise UsageError(f"topic {topic!r} does not exist", "create it")
+        return self._log.reader(topic, partition)
+
+
+async def test_what_a_person_can_mend_stops_the_shard_and_not_its_thread(world):
+    world.append(PREDICTIONS, predictions([1], [3]))
+    world.log, kept = ForgetfulLog(world.log), world.log
+    world.log.gone = True
+    async with world.counting(stopped_retry_seconds=0.05):
+        state = await world.until(1, 0)
+        assert "does not exist" in state.stopped
+        world.log.gone = False
+        async with asyncio.timeout(20):
+            while world.store.shard("main/0").p != 1:
+                await asyncio.sleep(0.01)
+    world.log = kept
+    assert world.total(CellKind.PREDICTED) == {3: 1}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-
 from prometheus_client import CollectorRegistry
 
-from leadline.cli.launch import blobs_of, log_of, run
+from leadline.cli.launch import Running, blobs_of, log_of, run
 from leadline.gateway.service import GatewayService
 from leadline.gateway.settings import GatewaySettings as Settings
 from leadline.runtime.clock import SystemClock
@@ -14,7 +12,7 @@ from leadline.runtime.clock import SystemClock
 __all__ = ["Settings", "start"]
 
 
-async def start(stack: AsyncExitStack, settings: Settings) -> list[str]:
+async def start(stack: Running, settings: Settings) -> list[str]:
     """Starts it, to be ended with the stack; returns what to tell the person who started it."""
     service = GatewayService(
         settings,
@@ -24,7 +22,7 @@ async def start(stack: AsyncExitStack, settings: Settings) -> list[str]:
         clock=SystemClock(),
         registry=CollectorRegistry(),
     )
-    await run(stack, service)
+    await run(stack, service, settings.drain_seconds)
     return [
         f"inference and labels  {service.address}  (gRPC, in front of {settings.triton_address})"
     ]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-
 from prometheus_client import CollectorRegistry
 
-from leadline.cli.launch import blobs_of, log_of, run
+from leadline.cli.launch import Running, blobs_of, log_of, run
 from leadline.metrics.reader_service import ReaderService
 from leadline.metrics.settings import ReaderSettings as Settings
 from leadline.runtime.clock import SystemClock
@@ -17,7 +15,7 @@ from leadline.runtime.store.open import open_store
 __all__ = ["Settings", "start"]
 
 
-async def start(stack: AsyncExitStack, settings: Settings) -> list[str]:
+async def start(stack: Running, settings: Settings) -> list[str]:
     """Starts it, to be ended with the stack; returns what to tell the person who started it."""
     store = open_store(settings.store_url)
     stack.callback(store.close)
@@ -37,7 +35,7 @@ async def start(stack: AsyncExitStack, settings: Settings) -> list[str]:
     return told
 
 
-def ends_of(stack: AsyncExitStack, settings: Settings) -> LogEnds | None:
+def ends_of(stack: Running, settings: Settings) -> LogEnds | None:
     """Where the topics end, when the settings name the log."""
     if not settings.log_url:
         return None

@@ -82,7 +82,7 @@ _UNOBSERVED = {
     ),
     UnobservedReason.SCORE_RANGE: (
         "scores are outside [0, 1]",
-        "They look like logits: declare output.form logits_softmax or logits_sigmoid.",
+        "They look like logits: declare the output's form: softmax or sigmoid.",
     ),
     UnobservedReason.OPTED_OUT: (
         "the requests asked not to be logged",

@@ -6,6 +6,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 from leadline.records.errors import UsageError
 from leadline.runtime.clock import Clock
@@ -20,7 +21,8 @@ def open_log(url: str, clock: Clock, options: Mapping[str, str] = NO_OPTIONS) ->
     """Opens "local:PATH" or "kafka://host:port,host:port"; may block until the log answers.
 
     Args:
-        url: the setting `log_url`.
+        url: the setting `log_url`. Kafka's may carry options: "kafka://host:port?security_protocol=
+            SASL_SSL&sasl_mechanism=PLAIN&sasl_plain_username=me&sasl_plain_password=secret".
         clock: stamps local records, and measures waits and stalls.
         options: bounds of the adapter by name (`LocalSettings`, `KafkaSettings`); for Kafka also
             the client's security settings ("security_protocol", "sasl_mechanism", "ssl_cafile").
@@ -36,7 +38,9 @@ def open_log(url: str, clock: Clock, options: Mapping[str, str] = NO_OPTIONS) ->
 
         return LocalLog(rest, clock, settings_from(LocalSettings, options))
     if scheme == "kafka" and rest.startswith("//") and rest.strip("/"):
-        return _open_kafka(rest.strip("/").split(","), clock, options)
+        servers, _, query = rest.strip("/").partition("?")
+        given = {**options, **dict(parse_qsl(query, keep_blank_values=True))}
+        return _open_kafka(servers.rstrip("/").split(","), clock, given)
     raise UsageError(
         f"log_url = {url!r} names no log",
         "set log_url to local:PATH or kafka://host:port,host:port",

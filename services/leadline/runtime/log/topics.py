@@ -142,7 +142,10 @@ def require_topics(
     """
     problems = check_topics(log, stream, retention, needed_ms)
     if problems:
-        raise UsageError(f"stream {stream.name!r} cannot be counted: " + "; ".join(problems))
+        raise UsageError(
+            f"stream {stream.name!r} cannot be counted: " + "; ".join(problems),
+            "`leadline topics create` makes what is missing; `leadline topics check` looks again",
+        )
 
 
 def _retention_problems(spec: TopicSpec, state: TopicState, needed_ms: int) -> list[str]:

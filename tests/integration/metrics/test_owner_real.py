@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 import yaml
-from real_stream import PARTITIONS, Wrapped, WithoutCompare, World, metric, until
+from real_stream import PARTITIONS, WithoutCompare, World, Wrapped, metric, until
 
 from leadline.records.cells import CellKind
 from leadline.records.errors import TransientError, UsageError

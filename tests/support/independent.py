@@ -77,12 +77,14 @@ class World:
 
     def _batches(self, rows, make):
         queues = [[] for _ in range(self.partitions)]
+        sizes = [1] * self.partitions
         for id_bytes in rows:
             partition = partition_of(id_bytes, self.partitions)
             queues[partition].append(id_bytes)
-            if len(queues[partition]) >= self.rng.choice((1, 10, 100, 400)):
+            if len(queues[partition]) >= sizes[partition]:
                 yield partition, make(queues[partition]).SerializeToString()
                 queues[partition] = []
+                sizes[partition] = self.rng.choice((1, 3, 30, 300))
         for partition, left in enumerate(queues):
             if left:
                 yield partition, make(left).SerializeToString()

@@ -123,8 +123,9 @@ def own_console(start: Callable[[World], Running]) -> Iterator[Running]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: Chromium) -> Iterator[Browser]:
+    """One browser a file: its event loop would be in the way of coroutine tests elsewhere."""
     with sync_playwright() as play:
         found = play.chromium.launch(
             executable_path=str(chromium.executable), args=list(chromium.arguments)

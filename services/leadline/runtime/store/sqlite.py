@@ -8,6 +8,7 @@ of other processes wait in SQLite itself.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ BUSY_SECONDS = 10.0
 """Longer than any compaction; a writer that waits longer tries again from above."""
 READERS = 8
 """Readers at once; each keeps a connection with its page cache (2 MB)."""
+PAUSE_SECONDS = 0.005
+"""Between two tries to enter WAL mode."""
 OLDEST = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
@@ -128,7 +131,7 @@ class SqliteDatabase:
             cached_statements=256,
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _enter_wal(connection, self._busy_seconds)
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
@@ -180,3 +183,25 @@ def _give_back(pool: Pool[sqlite3.Connection], connection: sqlite3.Connection) -
 def _disconnect(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):
         connection.close()
+
+
+def _enter_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Puts the file into WAL mode, where it stays; blocks up to `busy_seconds`.
+
+    SQLite's own busy timeout does not cover this change: while another connection makes it, this
+    one is refused at once. So it is tried again.
+
+    Raises:
+        sqlite3.Error: the file stays locked, or cannot be written.
+    """
+    give_up = time.monotonic() + busy_seconds
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.client.edge import (
-    SLICE_LENGTH_MAX,
     Edge,
     RefusedError,
     probabilities,
@@ -17,6 +16,7 @@ from leadline.client.edge import (
 )
 from leadline.records.batches import (
     I64,
+    SLICE_LENGTH_MAX,
     SLICES_MAX,
     InputAbsence,
     KeptRow,

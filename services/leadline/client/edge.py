@@ -28,8 +28,6 @@ CLASSES_MAX = 1 << 20
 """Class numbers are below this even where no class list is given; services refuse larger ones."""
 SLACK = 1e-6
 """A float32 softmax may leave [0, 1] by a rounding; such scores are clipped, not refused."""
-SLICE_LENGTH_MAX = 200
-"""Longer slice values are no slices: every value is kept with its own counts."""
 
 _Floats = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 

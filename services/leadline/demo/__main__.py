@@ -28,6 +28,7 @@ from leadline.demo.show import Reader, comparison, device_lines, progress_line
 from leadline.demo.traffic import LabelHabits, Traffic
 from leadline.demo.world import (
     Choices,
+    require_free_ports,
     start_leadline,
     start_log,
     start_model,
@@ -85,6 +86,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     choices = Choices(data.resolve(), tools.resolve(), kafka, postgres, port)
     try:
+        require_free_ports(choices)
         with ExitStack() as stack:
             if again:
                 show_again(stack, choices, console)

@@ -29,6 +29,7 @@ from leadline.testing.servers.triton import Tensor, Triton, write_onnx_model
 
 Say = Callable[[str], None]
 UP_SECONDS = 60.0
+PORTS = 6
 CLASSES = tuple(str(digit) for digit in range(10))
 
 
@@ -57,6 +58,13 @@ class Choices:
     def address(self, offset: int) -> str:
         """Address of one of the services of `leadline up`, host:port."""
         return f"127.0.0.1:{self.port + offset}"
+
+
+def require_free_ports(choices: Choices) -> None:
+    """Raises ServerError when a port of `leadline up` is taken: before anything is started."""
+    for port in range(choices.port, choices.port + PORTS):
+        if accepts(port):
+            raise ServerError(f"port {port} is in use: stop what listens there, or set PORT")
 
 
 def start_log(stack: ExitStack, choices: Choices, say: Say) -> str:
@@ -162,9 +170,6 @@ def start_leadline(
     ]
     process = ManagedProcess("leadline", command, choices.data)
     ports = [choices.port, choices.port + 1, *([choices.port + 3] if triton else [])]
-    for port in ports:
-        if accepts(port):
-            raise ServerError(f"port {port} is in use: stop what listens there, or set PORT")
     process.start(lambda: all(accepts(port) for port in ports), UP_SECONDS)
     stack.callback(process.stop)
     return process

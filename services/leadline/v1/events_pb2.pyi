@@ -150,7 +150,7 @@ class _DeadLetterReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dead
     DEAD_LETTER_REASON_SLICE_CODE: _DeadLetterReason.ValueType  # 9
     """A slice code points outside its dictionary."""
     DEAD_LETTER_REASON_TOO_LARGE: _DeadLetterReason.ValueType  # 10
-    """A batch is larger than its bound."""
+    """A batch, a text or a count is larger than its bound."""
     DEAD_LETTER_REASON_KIND_UNSUPPORTED: _DeadLetterReason.ValueType  # 11
     """The declared task kind is not counted by this version of the service."""
 
@@ -177,7 +177,7 @@ DEAD_LETTER_REASON_WRONG_PARTITION: DeadLetterReason.ValueType  # 8
 DEAD_LETTER_REASON_SLICE_CODE: DeadLetterReason.ValueType  # 9
 """A slice code points outside its dictionary."""
 DEAD_LETTER_REASON_TOO_LARGE: DeadLetterReason.ValueType  # 10
-"""A batch is larger than its bound."""
+"""A batch, a text or a count is larger than its bound."""
 DEAD_LETTER_REASON_KIND_UNSUPPORTED: DeadLetterReason.ValueType  # 11
 """The declared task kind is not counted by this version of the service."""
 Global___DeadLetterReason: _TypeAlias = DeadLetterReason  # noqa: Y015
@@ -236,7 +236,7 @@ class PredictionBatch(_message.Message):
     """Width of `vector`."""
     @_builtins.property
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceColumn]:
-        """At most 3."""
+        """At most 3; names and values of at most 200 characters."""
 
     @_builtins.property
     def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptRow]:
@@ -356,7 +356,7 @@ class KeptRow(_message.Message):
     probability: _builtins.float
     """The probability with which it was kept, in (0, 1]."""
     input_ref: _builtins.str
-    """Key of the input in the blob store; empty when absent."""
+    """Key of the input in the blob store, at most 300 characters; empty when absent."""
     input_uri: _builtins.str
     """Where the input lives; never copied."""
     absence: Global___InputAbsence.ValueType

@@ -21,4 +21,6 @@ def wilson(successes: int, trials: int) -> Rate:
     p, z2 = successes / trials, Z95 * Z95
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials * trials))
-    return Rate(p, max(centre - half, 0.0), min(centre + half, 1.0), successes, trials)
+    lower = 0.0 if successes == 0 else max(centre - half, 0.0)
+    upper = 1.0 if successes == trials else min(centre + half, 1.0)
+    return Rate(p, lower, upper, successes, trials)

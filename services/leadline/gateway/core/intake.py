@@ -13,6 +13,7 @@ from leadline.gateway.core.sampling import decide
 from leadline.gateway.core.scores import CLASSES_MAX, Scored, classify
 from leadline.records.batches import (
     RETRACTED,
+    SLICE_LENGTH_MAX,
     InputAbsence,
     KeptRow,
     LabelBatch,
@@ -268,5 +269,6 @@ def _kept(at: int, good: _Good, probability: float) -> KeptRow:
 
 def _slice(name: str, rows: list[_Good]) -> SliceColumn:
     numbers: dict[str, int] = {}
-    codes = [numbers.setdefault(good.row.slices.get(name, ""), len(numbers)) for good in rows]
+    values = [good.row.slices.get(name, "")[:SLICE_LENGTH_MAX] for good in rows]
+    codes = [numbers.setdefault(value, len(numbers)) for value in values]
     return SliceColumn(name, tuple(numbers), np.array(codes, dtype=np.uint32))

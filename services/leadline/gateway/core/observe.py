@@ -22,6 +22,7 @@ from leadline.gateway.core.scan import Parameter, ScanError, as_text, parameters
 from leadline.gateway.core.tensors import Tensor, TensorHead, parse_tensor, pick
 from leadline.records.batches import (
     I64,
+    SLICE_LENGTH_MAX,
     PredictionBatch,
     PredictionHeader,
     SliceColumn,
@@ -337,13 +338,16 @@ def _rows(
 
 
 def _slices(group: list[tuple[Reading, int]], chosen: I64) -> tuple[SliceColumn, ...]:
-    """The declared slice columns; a request without the parameter has the empty value."""
+    """The declared slice columns; a request without the parameter has the empty value.
+
+    A value is cut at SLICE_LENGTH_MAX: longer ones would be refused, and the prediction lost.
+    """
     columns = []
     for name in group[0][0].exchange.declaration.spec.slices:
         numbers: dict[str, int] = {}
         codes: list[int] = []
         for reading, rows in group:
-            value = as_text(reading.parameters.get(name, ""))
+            value = as_text(reading.parameters.get(name, ""))[:SLICE_LENGTH_MAX]
             codes += [numbers.setdefault(value, len(numbers))] * rows
         columns.append(SliceColumn(name, tuple(numbers), np.array(codes, np.uint32)[chosen]))
     return tuple(columns)

@@ -42,8 +42,7 @@ CREATE TABLE series (
   version TEXT NOT NULL,
   task TEXT NOT NULL,
   slices TEXT NOT NULL,
-  PRIMARY KEY (shard, number),
-  UNIQUE (shard, model, version, task, slices)
+  PRIMARY KEY (shard, number)
 );
 
 -- What each commit added, until it is folded into blocks. The vector only grows, so (p, l) is the

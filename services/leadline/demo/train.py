@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadline.demo.degrade import degrade
+from leadline.records.intervals import wilson
 
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.uint8]
@@ -80,19 +81,6 @@ class Split:
     heldout_images: Images
     heldout_labels: Labels
     heldout_rows: NDArray[np.int64]
-
-
-def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Returns the Wilson score interval of a share, by default at 95 % (Wilson 1927).
-
-    >>> tuple(round(x, 4) for x in wilson(1470, 1500))
-    (0.9716, 0.986)
-    """
-    share = right / total
-    scale = 1 + z * z / total
-    centre = (share + z * z / (2 * total)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return centre - half, centre + half
 
 
 def split_digits(images: Images, labels: Labels, rng: np.random.Generator) -> Split:
@@ -202,7 +190,7 @@ def to_onnx(network: Network, recipe: Recipe) -> bytes:
 def accuracy(predict: Predict, images: Images, labels: Labels) -> dict[str, Any]:
     """Returns how many images are classified right, the share, and its 95 % interval."""
     right = int((predict(images).argmax(axis=1) == labels).sum())
-    low, high = wilson(right, len(labels))
+    low, high = wilson(right, len(labels)) or (0.0, 1.0)
     return {
         "right": right,
         "of": len(labels),

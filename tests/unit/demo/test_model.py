@@ -10,7 +10,7 @@ import pytest
 from leadline.demo import assets
 from leadline.demo.degrade import degrade
 from leadline.demo.onnx_weights import read_weights
-from leadline.demo.train import wilson
+from leadline.records.intervals import wilson
 
 # A model's figures may differ by a few digits on the edge between processors.
 EDGE_CASES = 3

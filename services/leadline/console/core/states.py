@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from leadline.console.core import words
 from leadline.console.core.figures import FEW_LABELS, Notice, Status, Summary
-from leadline.console.core.wilson import Z95
+from leadline.records.intervals import Z95
 
 PRECISION_POINTS = 5
 SILENCE_MIN_SECONDS = 3600

@@ -18,46 +18,21 @@ Counts in, figures out; nothing here knows of models, windows or time. Conventio
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from leadline.records.cells import RANK_NONE, RANKS_MAX, delay_bin_upper_ms, split_index
+from leadline.records.intervals import wilson
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-Z95 = 1.959963984540054
-"""Two-sided 95 % quantile of the normal distribution."""
 LABELS_FEW = 30
 """Below this many labels a class is not called the worst: its interval is wider than 0.3."""
 TOP_KS = (2, 3, 5, 10)
 """The k of the top-k accuracies, as far as there are more classes; top-1 is the accuracy."""
-
-
-def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float] | None:
-    """Wilson score interval of a share, both bounds in [0, 1]; None without a trial.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
-    (1927), 209-212: the shares p' for which |p - p'| <= z sqrt(p' (1 - p') / n), without continuity
-    correction. Unlike p +- z sqrt(p (1 - p) / n) it stays within [0, 1] and is sound at 0 and n.
-
-    >>> wilson(0, 0) is None
-    True
-    >>> [round(bound, 4) for bound in wilson(8, 10)]
-    [0.4902, 0.9433]
-    """
-    if trials <= 0:
-        return None
-    share = successes / trials
-    square = z * z / trials
-    centre = (share + square / 2) / (1 + square)
-    half = z * math.sqrt(share * (1 - share) / trials + square / (4 * trials)) / (1 + square)
-    lower = 0.0 if successes == 0 else max(0.0, centre - half)
-    upper = 1.0 if successes == trials else min(1.0, centre + half)
-    return lower, upper
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ class Decoded(Generic[Batch]):
     """A batch whose refused rows are left out.
 
     Attributes:
-        batch: the good rows; None when the whole record is refused.
+        batch: the good rows; None when the whole record is refused, or a tick, which holds nothing.
         rows: int64, for each row of `batch` its row in the record.
         refusals: what was refused.
     """

@@ -122,8 +122,13 @@ def encode_labels(batch: LabelBatch) -> bytes:
     return message.SerializeToString()
 
 
+def encode_tick() -> bytes:
+    """A batch of either topic that holds nothing: its append time moves the log clock on."""
+    return twin_pb2.LabelBatchTwin(reader=READER).SerializeToString()
+
+
 def decode_predictions(value: bytes, partition: int, partitions: int) -> Decoded[PredictionBatch]:
-    """The good rows of a record of `predictions`, and what is refused.
+    """The good rows of a record of `predictions`, and what is refused; nothing of a tick.
 
     Raises:
         StoppedError: the batch asks for a newer reader; it must not be passed over.
@@ -131,13 +136,15 @@ def decode_predictions(value: bytes, partition: int, partitions: int) -> Decoded
     try:
         batch = _predictions(value)
     except InputError as error:
+        if _is_tick(events_pb2.PredictionBatch, error, value):
+            return Decoded(None, np.empty(0, np.int64))
         return _refused(error)
     refusals = check_prediction_rows(batch, partition, partitions)
     return _good_predictions(batch, refusals)
 
 
 def decode_labels(value: bytes, partition: int, partitions: int) -> Decoded[LabelBatch]:
-    """The good rows of a record of `labels`, and what is refused.
+    """The good rows of a record of `labels`, and what is refused; nothing of a tick.
 
     Raises:
         StoppedError: the batch asks for a newer reader; it must not be passed over.
@@ -145,6 +152,8 @@ def decode_labels(value: bytes, partition: int, partitions: int) -> Decoded[Labe
     try:
         batch = _labels(value)
     except InputError as error:
+        if _is_tick(events_pb2.LabelBatch, error, value):
+            return Decoded(None, np.empty(0, np.int64))
         return _refused(error)
     refusals = check_label_rows(batch, partition, partitions)
     return _good_labels(batch, refusals)
@@ -217,6 +226,16 @@ def _labels(framed: bytes) -> LabelBatch:
         label_time_us=_times(twin.label_time_us),
         true_class=np.frombuffer(twin.true_class, "<u4"),
     )
+
+
+def _is_tick(plain: Any, error: InputError, framed: bytes) -> bool:  # noqa: ANN401 - as _parse
+    """Whether what lacks its names is no broken batch, but one with no field beside `reader`."""
+    if error.reason is not DeadLetterReason.HEADER:
+        return False
+    try:
+        return bool(plain.FromString(unframed(framed)) == plain(reader=READER))
+    except DecodeError:
+        return False
 
 
 def unframed(value: bytes) -> bytes:

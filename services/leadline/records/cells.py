@@ -3,24 +3,30 @@
 A cell is (kind, series, minute, index) -> count. Counts of the same cell add up; a correction is a
 delta that subtracts. Which index means what:
 
-    kind        series of        minute of    index
-    PREDICTED   version, slices  prediction   predicted class
-    CONFUSION   version, slices  prediction   true class << 32 | predicted class
-    RANK        version, slices  prediction   true class << 32 | its rank: 0 is best, RANK_NONE when
-                                              it is not among the known scores
-    DELAY       version, slices  prediction   delay bin of the counted label
-    DUPLICATE   version, slices  prediction   0
-    CLAMPED     version or task  append       0 prediction, 1 label
-    UNOBSERVED  version          append       reason
-    UNMATCHED   task             label        0
-    SUPERSEDED  task             label        0
-    DEAD        nobody           append       topic (0 predictions, 1 labels) << 32 | reason
-    ADDED       version, slices  0            as CONFUSION: all time, only grows
-    RETRACTED   version, slices  0            as CONFUSION: all time, only grows
+    kind           series of          minute of      index
+    PREDICTED      version, slices    prediction     predicted class
+    CONFUSION      version, slices    prediction     true class << 32 | predicted class
+    RANK           version, slices    prediction     true class << 32 | its rank: 0 is best,
+                                                     RANK_NONE is beyond the best or not known
+    DELAY          version, slices    prediction     delay bin of the counted label
+    SCORES         version, slices    its hour       class << 32 | (is it true) << 16 | score code
+    DUPLICATE      version, slices    record         0
+    SUPERSEDED     version, slices    prediction     0
+    DEFAULTED      version, slices    prediction     0
+    PAIR           version A, slices  prediction A   true class << 32 | series number of version B
+                                                     << 2 | (A is right) << 1 | (B is right)
+    PAIR_OVERFLOW  version B, slices  prediction B   0
+    UNMATCHED      task               label          0
+    CLAMPED        version, slices;   append         0 prediction, 1 label
+                   or task
+    UNOBSERVED     version            append         reason
+    DEAD           nobody             append         topic (0 predictions, 1 labels) << 32 | reason
+    ADDED          version, slices    0              as CONFUSION: all time, only grows
+    RETRACTED      version, slices    0              as CONFUSION: all time, only grows
 
 All but ADDED and RETRACTED are a pure function of the offset vector; of those two the difference
-is.
-Minutes count from 1970-01-01 UTC.
+is. Minutes count from 1970-01-01 UTC; an hour is its first minute. docs/counting.md says when a
+cell counts.
 """
 
 from __future__ import annotations
@@ -28,13 +34,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-RANKS_MAX = 10
-"""Ranks that are told apart: top-k is exact up to k = 10."""
+from leadline.records.keys import sum_by_key
+
+RANKS_MAX = 7
+"""Ranks that are told apart, 0 to 6: top-k is exact up to k = 7. A rank has 3 bits."""
 RANK_NONE = RANKS_MAX
+"""The rank of a true class that is beyond the best ones or not known."""
 
 
 class CellKind(IntEnum):
@@ -52,7 +62,14 @@ class CellKind(IntEnum):
     DEAD = 10
     ADDED = 11
     RETRACTED = 12
+    SCORES = 13
+    PAIR = 14
+    PAIR_OVERFLOW = 15
+    DEFAULTED = 16
 
+
+FRAGMENT_ROWS_MIN = 16
+"""Where runs of one kind are shorter, cells are first ordered by kind as a whole."""
 
 HISTORY_KINDS = frozenset({CellKind.ADDED, CellKind.RETRACTED})
 """Kinds that depend on the order of reading; only their difference is a function of the vector."""
@@ -127,25 +144,88 @@ def merge(parts: Iterable[Cells]) -> Cells:
 
     Associative and commutative; `merge([])` is the neutral element.
     """
-    cells = concatenate(parts)
+    found = sorted((part for part in parts if len(part)), key=_first)
+    cells = concatenate(found)
+    starts = _kind_starts(cells)
+    if len(starts) * FRAGMENT_ROWS_MIN > len(cells) + FRAGMENT_ROWS_MIN:
+        cells = _take(cells, np.argsort(cells.kind, kind="stable"))
+        starts = _kind_starts(cells)
+    by_kind: dict[int, list[Cells]] = {}
+    for begin, end in pairwise([*starts.tolist(), len(cells)]):
+        piece = _take(cells, slice(begin, end))
+        by_kind.setdefault(int(cells.kind[begin]), []).append(piece)
+    return concatenate(_summed(kind, by_kind[kind]) for kind in sorted(by_kind))
+
+
+def count(
+    kind: CellKind,
+    series: npt.NDArray[np.uint32] | int,
+    minute: npt.NDArray[np.uint32] | int,
+    index: npt.NDArray[np.uint64] | int,
+    weight: npt.NDArray[np.int64] | int = 1,
+) -> Cells:
+    """Cells of one kind, normalised, from one row for each thing that is counted.
+
+    The columns are of equal length; an integer stands for every row. Where all of them are
+    integers, there is one row.
+    """
+    return _counted(int(kind), (series, minute, *_halves(index)), weight)
+
+
+def _first(part: Cells) -> tuple[int, int, int, int]:
+    """Key of the first cell."""
+    return int(part.kind[0]), int(part.series[0]), int(part.minute[0]), int(part.index[0])
+
+
+def _kind_starts(cells: Cells) -> npt.NDArray[np.int64]:
+    """Where runs of one kind begin."""
     if not len(cells):
-        return cells
-    order = np.lexsort((cells.index, cells.minute, cells.series, cells.kind))
-    kind, series = cells.kind[order], cells.series[order]
-    minute, index, count = cells.minute[order], cells.index[order], cells.count[order]
-    new = np.empty(len(count), np.bool_)
-    new[0] = True
-    new[1:] = (
-        (kind[1:] != kind[:-1])
-        | (series[1:] != series[:-1])
-        | (minute[1:] != minute[:-1])
-        | (index[1:] != index[:-1])
+        return np.empty(0, np.int64)
+    return np.append(0, np.flatnonzero(cells.kind[1:] != cells.kind[:-1]) + 1)
+
+
+def _summed(kind: int, parts: list[Cells]) -> Cells:
+    """The sum of parts of one kind."""
+    cells = concatenate(parts)
+    return _counted(kind, (cells.series, cells.minute, *_halves(cells.index)), cells.count)
+
+
+def _counted(
+    kind: int,
+    columns: tuple[npt.NDArray[np.uint32] | int, ...],
+    weight: npt.NDArray[np.int64] | int,
+) -> Cells:
+    """Normalised cells of series, minute, upper and lower half of the index."""
+    arrays = [column for column in columns if isinstance(column, np.ndarray)]
+    if not arrays:
+        weight = np.atleast_1d(np.asarray(weight, np.int64))
+        arrays = [np.zeros(len(weight), np.uint32)]
+    found, sums = sum_by_key(arrays, weight)
+    varying = iter(found)
+    size = len(sums)
+    series, minute, high, low = (
+        next(varying) if isinstance(column, np.ndarray) else np.full(size, column, np.uint32)
+        for column in columns
     )
-    starts = np.flatnonzero(new)
-    sums = np.add.reduceat(count, starts)
-    kept = sums != 0
-    at = starts[kept]
-    return Cells(kind[at], series[at], minute[at], index[at], sums[kept])
+    return Cells(np.full(size, kind, np.uint8), series, minute, pair_index(high, low), sums)
+
+
+def _halves(
+    index: npt.NDArray[np.uint64] | int,
+) -> tuple[npt.NDArray[np.uint32] | int, npt.NDArray[np.uint32] | int]:
+    """Upper and lower 32 bits; the upper as 0 where no row has any."""
+    if not isinstance(index, np.ndarray):
+        return index >> 32, index & 0xFFFF_FFFF
+    low = index.astype(np.uint32)
+    if not len(index) or int(index.max()) <= 0xFFFF_FFFF:
+        return 0, low
+    return (index >> np.uint64(32)).astype(np.uint32), low
+
+
+def _take(cells: Cells, at: npt.NDArray[np.int64] | slice) -> Cells:
+    return Cells(
+        cells.kind[at], cells.series[at], cells.minute[at], cells.index[at], cells.count[at]
+    )
 
 
 def select(cells: Cells, mask: npt.NDArray[np.bool_]) -> Cells:

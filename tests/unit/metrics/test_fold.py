@@ -47,16 +47,16 @@ def test_a_rank_is_the_place_of_the_true_class(scores, true):
     assert found.tolist() == expected
 
 
-def test_given_ranks_are_taken_as_they_are_and_cut_at_ten():
+def test_given_ranks_are_taken_as_they_are_and_cut_at_seven():
     top = np.arange(24, dtype=np.uint32).reshape(2, 12)
     found = ranked_classes(None, top, np.zeros(2, np.uint32))
-    assert found.tolist() == [list(range(10)), list(range(12, 22))]
-    assert rank_of(found, np.array([9, 22], np.uint32)).tolist() == [9, RANK_NONE]
+    assert found.tolist() == [list(range(7)), list(range(12, 19))]
+    assert rank_of(found, np.array([6, 19], np.uint32)).tolist() == [6, RANK_NONE]
 
 
 def test_without_scores_only_the_predicted_class_has_a_rank():
     found = ranked_classes(None, None, np.array([3, 7], np.uint32))
-    assert found.tolist() == [[3] + [NO_CLASS] * 9, [7] + [NO_CLASS] * 9]
+    assert found.tolist() == [[3] + [NO_CLASS] * 6, [7] + [NO_CLASS] * 6]
     assert rank_of(found, np.array([3, 3], np.uint32)).tolist() == [0, RANK_NONE]
 
 

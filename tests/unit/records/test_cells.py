@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.records.cells import (
+    CellKind,
     Cells,
     concatenate,
+    count,
     delay_bin,
     delay_bin_upper_ms,
     empty_cells,
@@ -54,9 +56,9 @@ def rows_of(found):
 def summed(*parts):
     total = Counter()
     for rows in parts:
-        for key, count in rows:
-            total[key] += count
-    return sorted((key, count) for key, count in total.items() if count)
+        for key, weight in rows:
+            total[key] += weight
+    return sorted((key, weight) for key, weight in total.items() if weight)
 
 
 @given(ROWS)
@@ -91,6 +93,39 @@ def test_nothing_is_neutral_and_the_opposite_cancels(rows):
 def test_merging_keeps_the_types_of_columns(rows):
     found, nothing = merge([cells(rows)]), empty_cells()
     for name in ("kind", "series", "minute", "index", "count"):
+        assert getattr(found, name).dtype == getattr(nothing, name).dtype
+
+
+def test_many_parts_of_many_kinds():
+    """Long runs of a kind, short ones, and parts that follow one another."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for number, size in enumerate([500, 0, 40, 3, 200, 200]):
+        keys = [rng.integers(1, top, size) for top in (4, 3, 5, 9)]
+        if number % 2:
+            keys[2] += 10 * number
+        rows = zip(*(column.tolist() for column in keys), strict=True)
+        drawn = [((*key[:3], key[3] << 32 | number % 2), 1 - 2 * (number % 2)) for key in rows]
+        parts.append(sorted(drawn) if number > 3 else drawn)
+    found = merge([cells(rows) for rows in parts])
+    assert rows_of(found) == summed(*parts)
+    assert rows_of(merge([found])) == rows_of(found)
+
+
+@given(ROWS, st.tuples(*[st.booleans()] * 4))
+def test_counting_sums_rows_where_integers_stand_for_all(rows, varying):
+    columns = cells(rows)
+    names = ("series", "minute", "index", "count")
+    chosen = [
+        getattr(columns, name) if varies else 3 for name, varies in zip(names, varying, strict=True)
+    ]
+    size = len(rows) if any(varying) else 1
+    filled = [column.tolist() if len(np.shape(column)) else [3] * size for column in chosen]
+    expected = summed([((13, *key), weight) for *key, weight in zip(*filled, strict=True)])
+    found = count(CellKind.SCORES, *chosen)
+    assert rows_of(found) == expected
+    nothing = empty_cells()
+    for name in ("kind", *names):
         assert getattr(found, name).dtype == getattr(nothing, name).dtype
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.records.ids import (
+    CHUNK_ROWS,
     below_rate,
     fresh_id,
     id_from_text,
@@ -109,3 +110,16 @@ def test_rows_of_a_request_share_its_first_half_and_differ():
     assert ids[0] == request
     assert len(set(ids)) == 1000
     assert {each[:8] for each in ids} == {request[:8]}
+
+
+@pytest.mark.parametrize("n", [0, 1, CHUNK_ROWS - 1, CHUNK_ROWS, 2 * CHUNK_ROWS + 3])
+def test_hashes_do_not_depend_on_how_many_there_are(n):
+    ids = np.random.default_rng(n).integers(0, 2**64, (n, 2), np.uint64)
+    before = ids.copy()
+    ids.flags.writeable = False
+    at = np.unique(np.linspace(0, max(n - 1, 0), 50, dtype=np.int64))[:n]
+    for hashes in (murmur2, sample_hash, lambda some: partition_of(some, 7)):
+        assert len(hashes(ids)) == n
+        assert hashes(ids)[at].tolist() == [hashes(ids[row : row + 1])[0] for row in at]
+    np.testing.assert_array_equal(ids, before)
+    np.testing.assert_array_equal(splitmix64(ids[:, 1]), splitmix64(ids[:, 1].copy()))

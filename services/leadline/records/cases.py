@@ -29,10 +29,11 @@ class CaseLabel:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kept prediction.
+    """One kept prediction that begins a generation; named by (model, version, task, id, clock_ms).
 
     Attributes:
         id: 16 bytes.
+        clock_ms: log clock of the prediction; tells the generations of one id apart.
         hash: the coordinated sampling hash of the id, unsigned 64 bits.
         event_time_us: clamped event time, microseconds since 1970-01-01 UTC.
         top_classes: best first, at most 5.
@@ -44,6 +45,7 @@ class Case:
     model: str
     version: str
     task: str
+    clock_ms: int
     hash: int
     event_time_us: int
     predicted: int
@@ -56,3 +58,19 @@ class Case:
     id_text: str
     slices: tuple[tuple[str, str], ...]
     label: CaseLabel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRelabel:
+    """Another label of a case, which may have been deleted by now.
+
+    Attributes:
+        label: the label that counts from now on; None when none does.
+    """
+
+    model: str
+    version: str
+    task: str
+    id: bytes
+    clock_ms: int
+    label: CaseLabel | None

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadline.records.batches import InputAbsence
-from leadline.records.cases import Case, CaseLabel
+from leadline.records.cases import Case, CaseLabel, CaseRelabel
 from leadline.records.cells import empty_cells
 from leadline.records.errors import FencedError
 from leadline.runtime.store import case_rows
@@ -20,6 +20,7 @@ def case(number: int, **changes) -> Case:
         model="digits",
         version="1",
         task="digits",
+        clock_ms=1,
         hash=2**64 - 1 - number,
         event_time_us=1_000 + number,
         predicted=number % 3,
@@ -67,6 +68,7 @@ cases = st.builds(
     model=st.just("odd"),
     version=st.just("1"),
     task=st.just("odd"),
+    clock_ms=st.just(7),
     hash=st.integers(0, 2**64 - 1),
     event_time_us=st.integers(-(2**62), 2**62),
     predicted=st.integers(0, 2**32 - 1),
@@ -273,7 +275,7 @@ def test_the_newest_and_the_surest_are_found_by_an_index(database, store, by_sco
     if by_score and not cell:
         return
     where, values = case_rows._conditions(CaseQuery("m", "1", **cell))
-    order = "score DESC, id" if by_score else "event_time_us DESC, id"
+    order = case_rows._SUREST if by_score else case_rows._NEWEST
     sql = f"SELECT detail FROM cases WHERE {where} ORDER BY {order} LIMIT 36"
     with database.write() as session:
         if database.dialect.name == "sqlite":
@@ -285,3 +287,60 @@ def test_the_newest_and_the_surest_are_found_by_an_index(database, store, by_sco
     text = str(plan)
     assert "TEMP B-TREE" not in text
     assert "Sort" not in text
+
+
+def relabel(of: Case, to: CaseLabel | None, **changes) -> CaseRelabel:
+    found = CaseRelabel(of.model, of.version, of.task, of.id, of.clock_ms, to)
+    return replace(found, **changes)
+
+
+def test_a_label_changes_alone(owner, save, find):
+    save(case(1), case(2, label=label(1)), case(3, label=label(0)))
+    changes = [relabel(case(1), label(2)), relabel(case(2), None), relabel(case(2), label(0))]
+    owner.commit(1, case_labels=[*changes, relabel(case(3), None)])
+    assert find() == [case(3), case(2, label=label(0)), case(1, label=label(2))]
+    assert find(true_class=0) == [case(2, label=label(0))]
+    assert find(errors_only=True) == [case(2, label=label(0)), case(1, label=label(2))]
+
+
+def test_a_case_of_the_same_commit_is_relabelled(owner, find):
+    owner.commit(1, cases=[case(1)], case_labels=[relabel(case(1), label(2))])
+    assert find() == [case(1, label=label(2))]
+
+
+def test_the_label_of_a_case_that_was_deleted_touches_nothing(owner, save, find, store):
+    save(case(1), case(2))
+    store.trim_cases("digits", "1", 1)
+    other = {"model": "b", "version": "2", "task": "t", "id": bytes(16), "clock_ms": 2}
+    strangers = [relabel(case(2), label(0), **{name: one}) for name, one in other.items()]
+    owner.commit(1, case_labels=[relabel(case(1), label(2)), *strangers])
+    assert find() == [case(2)]
+
+
+def test_a_fenced_commit_leaves_labels_as_they_are(owner, save, find, store):
+    save(case(1))
+    stale = replace(owner.state, p=0)
+    commit = Commit(stale, replace(stale, p=9), empty_cells(), {})
+    with pytest.raises(FencedError):
+        store.commit(replace(commit, case_labels=[relabel(case(1), label(2))]))
+    assert find() == [case(1)]
+
+
+def test_generations_of_one_id_are_cases_of_their_own(owner, save, find, store):
+    old, new = case(1, clock_ms=5), case(1, clock_ms=900, event_time_us=2_000)
+    save(new, old, case(1, clock_ms=7, task="other", event_time_us=5))
+    owner.commit(1, case_labels=[relabel(old, label(2))])
+    old = replace(old, label=label(2))
+    assert find(from_us=1_000) == [new, old]
+    with store.snapshot() as snapshot:
+        assert snapshot.case("digits", "1", new.id) == new
+        assert snapshot.case_versions("digits", new.id) == [new]
+    assert [one.clock_ms for one in store.case_labels([("digits", "1", new.id)])] == [5, 7, 900]
+    store.trim_cases("digits", "1", 1)
+    assert find() == [new]
+
+
+def test_trimming_keeps_one_of_two_generations_of_equal_time(save, find, store):
+    save(case(1, clock_ms=5), case(1, clock_ms=6), case(1, clock_ms=5, task="a"))
+    assert store.trim_cases("digits", "1", 2) == []
+    assert [(one.task, one.clock_ms) for one in find()] == [("a", 5), ("digits", 5)]

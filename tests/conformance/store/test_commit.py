@@ -32,7 +32,6 @@ def test_every_part_of_the_state_is_kept(store):
         committed_us=11,
         stopped="12",
         remedy="13",
-        rules=14,
     )
     store.commit(Commit(before, after, empty_cells(), {}))
     assert store.shard("main/0") == after

@@ -25,6 +25,7 @@ def case_of(number: int, event_us: int, ref: str = "", **more: object) -> Case:
             "model": "digits",
             "version": "1",
             "task": "digits",
+            "clock_ms": 1,
             "hash": number,
             "event_time_us": event_us,
             "predicted": number % 3,

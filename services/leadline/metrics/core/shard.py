@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from leadline.metrics.core.fold import cells_of, clamp, fold_minutes, fold_pairs
+from leadline.metrics.core.changed_pairs import fold_changed, fold_minutes
+from leadline.metrics.core.fold import cells_of, clamp
 from leadline.metrics.core.join import (
     NO_CASE,
     Changes,
@@ -117,7 +118,7 @@ class ShardCore:
             event_ms=event_us // 1000,
             predicted=batch.predicted,
             ranked=ranked_classes(batch.scores, batch.top_classes, batch.predicted),
-            case=self._new_cases(batch, event_us),
+            case=self._new_cases(batch, event_us, place.append_ms),
         )
         changes = self._pending.add_predictions(arrivals)
         self._count_predictions(batch, arrivals, changes)
@@ -197,7 +198,7 @@ class ShardCore:
 
     def _count_changes(self, task: str, changes: Changes) -> None:
         parts = self._open.parts
-        parts.extend(fold_pairs(changes.pairs))
+        parts.extend(fold_changed(changes.pairs))
         if changes.unmatched or changes.superseded:
             series = self._task_series(task)
             parts.append(fold_minutes(CellKind.UNMATCHED, series, changes.unmatched))
@@ -235,7 +236,7 @@ class ShardCore:
     def _task_series(self, task: str) -> int:
         return self._series.number(Series(task=task))
 
-    def _new_cases(self, batch: PredictionBatch, event_us: I64) -> I64:
+    def _new_cases(self, batch: PredictionBatch, event_us: I64, clock_ms: int) -> I64:
         """Case number of each row, NO_CASE for rows that were not kept."""
         numbers = np.full(len(batch), NO_CASE, np.int64)
         if not batch.kept:
@@ -250,6 +251,7 @@ class ShardCore:
                     model=batch.header.model,
                     version=batch.header.version,
                     task=batch.header.task,
+                    clock_ms=clock_ms,
                     hash=int(hashes[kept.row]),
                     event_time_us=int(event_us[kept.row]),
                     predicted=int(batch.predicted[kept.row]),

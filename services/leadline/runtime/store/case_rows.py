@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from leadline.records.batches import InputAbsence
-from leadline.records.cases import Case, CaseLabel
+from leadline.records.cases import Case, CaseLabel, CaseRelabel
 from leadline.runtime.store.port import CaseQuery
 from leadline.runtime.store.session import VALUES_MAX, Session
 from leadline.runtime.store.shard_rows import slices_text
@@ -21,6 +21,7 @@ _COLUMNS = (
     "version",
     "id",
     "task",
+    "clock_ms",
     "event_time_us",
     "predicted",
     "true_class",
@@ -28,27 +29,53 @@ _COLUMNS = (
     "slices",
     "input_ref",
     "detail",
+    "label",
 )
 _SAVE = (
     f"INSERT INTO cases ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)}) "
-    "ON CONFLICT (model, version, id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[3:])
+    "ON CONFLICT (model, version, id, task, clock_ms) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[5:])
 )
-_FOUND = "SELECT model, version, id, task, detail FROM cases"
-_NEWEST = "event_time_us DESC, id"
+_FOUND = "SELECT model, version, id, task, clock_ms, true_class, detail, label FROM cases"
+_RELABEL = (
+    "UPDATE cases SET true_class = ?, label = ? "
+    "WHERE model = ? AND version = ? AND id = ? AND task = ? AND clock_ms = ?"
+)
+_TIES = "id, task, clock_ms"
+_NEWEST = f"event_time_us DESC, {_TIES}"
+_SUREST = f"score DESC, {_TIES}"
 NO_SCORE = -1.0
 """Stands for an unknown score: below every probability, so such cases come last."""
 
 
 def save_cases(session: Session, cases: Iterable[Case]) -> None:
-    """Inserts cases, or replaces those of the same (model, version, id)."""
+    """Inserts cases, or replaces those of the same name and generation."""
     session.run_many(_SAVE, [_values(case) for case in cases])
+
+
+def relabel_cases(session: Session, changes: Iterable[CaseRelabel]) -> None:
+    """Changes the labels of cases, in order; those that were deleted stay so."""
+    session.run_many(
+        _RELABEL,
+        [
+            (
+                _true_class(one.label),
+                _label_text(one.label),
+                one.model,
+                one.version,
+                one.id,
+                one.task,
+                int(one.clock_ms),
+            )
+            for one in changes
+        ],
+    )
 
 
 def find_cases(session: Session, query: CaseQuery) -> list[Case]:
     """The cases that fit, ordered as asked; equal ones by id."""
     where, values = _conditions(query)
-    order = "score DESC, id" if query.by_score else _NEWEST
+    order = _SUREST if query.by_score else _NEWEST
     rows = session.rows(
         f"{_FOUND} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
         [*values, int(query.limit), int(query.offset)],
@@ -64,7 +91,7 @@ def count_cases(session: Session, query: CaseQuery) -> int:
 
 
 def cases_by_key(session: Session, keys: Sequence[tuple[str, str, bytes]]) -> list[Case]:
-    """The stored cases of (model, version, id) keys, by model, version and id."""
+    """All generations of (model, version, id) keys, by model, version, id, clock and task."""
     groups: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     for model, version, case_id in sorted(set(keys)):
         groups[model, version].append(case_id)
@@ -74,7 +101,8 @@ def cases_by_key(session: Session, keys: Sequence[tuple[str, str, bytes]]) -> li
             part = ids[begin : begin + VALUES_MAX]
             marks = ", ".join("?" for _ in part)
             rows = session.rows(
-                f"{_FOUND} WHERE model = ? AND version = ? AND id IN ({marks}) ORDER BY id",
+                f"{_FOUND} WHERE model = ? AND version = ? AND id IN ({marks}) "
+                "ORDER BY id, clock_ms, task",
                 [model, version, *part],
             )
             found += [_case(*row) for row in rows]
@@ -82,11 +110,12 @@ def cases_by_key(session: Session, keys: Sequence[tuple[str, str, bytes]]) -> li
 
 
 def cases_of_input(session: Session, task: str, case_id: bytes) -> list[Case]:
-    """The cases of one input, of every version of a task, by model and version."""
+    """The newest case of one input of every version of a task, by model and version."""
     rows = session.rows(
-        f"{_FOUND} WHERE id = ? AND task = ? ORDER BY model, version", [case_id, task]
+        f"{_FOUND} WHERE id = ? AND task = ? ORDER BY model, version, clock_ms", [case_id, task]
     )
-    return [_case(*row) for row in rows]
+    newest = {(row[0], row[1]): row for row in rows}
+    return [_case(*row) for row in newest.values()]
 
 
 def trim_cases(session: Session, model: str, version: str, keep: int) -> list[str]:
@@ -94,14 +123,15 @@ def trim_cases(session: Session, model: str, version: str, keep: int) -> list[st
     where, values = "model = ? AND version = ?", [model, version]
     if keep > 0:
         last = session.row(
-            f"SELECT event_time_us, id FROM cases WHERE {where} ORDER BY {_NEWEST} "
+            f"SELECT event_time_us, {_TIES} FROM cases WHERE {where} ORDER BY {_NEWEST} "
             "LIMIT 1 OFFSET ?",
             [*values, keep - 1],
         )
         if last is None:
             return []
-        where += " AND (event_time_us < ? OR (event_time_us = ? AND id > ?))"
-        values += [last[0], last[0], last[1]]
+        ties = f"event_time_us = ? AND ({_TIES}) > (?, ?, ?)"
+        where += f" AND (event_time_us < ? OR ({ties}))"
+        values += [last[0], *last]
     rows = session.rows(f"DELETE FROM cases WHERE {where} RETURNING input_ref", values)
     return _unused(session, {ref for (ref,) in rows if ref})
 
@@ -149,14 +179,33 @@ def _values(case: Case) -> list[object]:
         case.version,
         case.id,
         case.task,
+        int(case.clock_ms),
         int(case.event_time_us),
         int(case.predicted),
-        None if case.label is None else int(case.label.true_class),
+        _true_class(case.label),
         _score(case),
         slices_text(case.slices),
         case.input_ref.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         _detail(case),
+        _label_text(case.label),
     ]
+
+
+def _true_class(label: CaseLabel | None) -> int | None:
+    return None if label is None else int(label.true_class)
+
+
+def _label_text(label: CaseLabel | None) -> str | None:
+    if label is None:
+        return None
+    found = (
+        int(label.true_class),
+        label.source,
+        int(label.label_time_us),
+        int(label.delay_ms),
+        int(label.offset),
+    )
+    return json.dumps(found, separators=(",", ":"))
 
 
 def _score(case: Case) -> float:
@@ -166,7 +215,6 @@ def _score(case: Case) -> float:
 
 
 def _detail(case: Case) -> str:
-    label = case.label
     return json.dumps(
         {
             "hash": int(case.hash),
@@ -180,26 +228,31 @@ def _detail(case: Case) -> str:
             "absence": int(case.absence),
             "id_text": case.id_text,
             "slices": case.slices,
-            "label": label
-            and [
-                int(label.true_class),
-                label.source,
-                int(label.label_time_us),
-                int(label.delay_ms),
-                int(label.offset),
-            ],
         },
         separators=(",", ":"),
     )
 
 
-def _case(model: str, version: str, case_id: bytes, task: str, detail: str) -> Case:
+def _case(
+    model: str,
+    version: str,
+    case_id: bytes,
+    task: str,
+    clock_ms: int,
+    true_class: int | None,
+    detail: str,
+    label: str | None,
+) -> Case:
     found = json.loads(detail)
+    values = None
+    if true_class is not None:  # rows of the first schema have their label in `detail`
+        values = json.loads(label) if label else found["label"]
     return Case(
         id=bytes(case_id),
         model=model,
         version=version,
         task=task,
+        clock_ms=clock_ms,
         hash=found["hash"],
         event_time_us=found["event_time_us"],
         predicted=found["predicted"],
@@ -211,5 +264,5 @@ def _case(model: str, version: str, case_id: bytes, task: str, detail: str) -> C
         absence=InputAbsence(found["absence"]),
         id_text=found["id_text"],
         slices=tuple((column, value) for column, value in found["slices"]),
-        label=None if found["label"] is None else CaseLabel(*found["label"]),
+        label=None if values is None else CaseLabel(*values),
     )

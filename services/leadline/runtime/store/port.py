@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from leadline.records.cases import Case
+from leadline.records.cases import Case, CaseRelabel
 from leadline.records.cells import CellKind, Cells, Series
 from leadline.records.models import ModelSpec
+from leadline.records.rules import ExceptionRow, RulesRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ShardState:
         shard: "main/0".
         p, l: next offset of predictions and of labels.
         epoch: changes only when the shard is rebuilt or reset.
-        rules: place in the rules table; 0 today.
+        rules: how many rows its rules have; 0 before the first.
         predictions_clock_ms, labels_clock_ms: log clocks, the running maximum of append times.
         predictions_last, labels_last: evidence of the last record of each side.
         topic_ids: of predictions and labels; empty while unknown.
@@ -73,8 +74,13 @@ class Commit:
         after: the state to write.
         delta: what the batch adds; may subtract.
         new_series: numbers given to series in this batch; numbers count up from 0 within a shard.
-        cases: cases to insert or replace, by (model, version, id).
+        cases: cases to insert; one that is there already is replaced.
         last_seen: for each (model, version) its newest event minute in this batch.
+        case_labels: labels that change, after `cases`, in their order; those of cases that were
+            deleted touch nothing.
+        new_rules: the next row of the shard's rules. It begins at the vector that holds, so such a
+            commit adds no delta and does not move the vector; `after.rules` is one more.
+        exceptions: of records that this batch reads.
     """
 
     before: ShardState
@@ -83,6 +89,9 @@ class Commit:
     new_series: Mapping[Series, int]
     cases: Sequence[Case] = ()
     last_seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    case_labels: Sequence[CaseRelabel] = ()
+    new_rules: RulesRow | None = None
+    exceptions: Sequence[ExceptionRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +158,10 @@ class Snapshot(Protocol):
         """How many fit, without `limit` and `offset`."""
 
     def case(self, model: str, version: str, case_id: bytes) -> Case | None:
-        """One case."""
+        """One case: of several generations or tasks the newest."""
 
     def case_versions(self, task: str, case_id: bytes) -> list[Case]:
-        """The same input's cases of every version of the task."""
+        """The same input's cases of every version of the task: of each its newest generation."""
 
     def models(self) -> list[tuple[ModelSpec, int]]:
         """Declared models with their revision, by name."""
@@ -184,7 +193,23 @@ class TruthStore(Protocol):
         """Notes for people why a shard does not count on; empty texts clear it."""
 
     def case_labels(self, keys: Sequence[tuple[str, str, bytes]]) -> list[Case]:
-        """The stored cases of the given (model, version, id) keys."""
+        """The stored cases of the given (model, version, id) keys, with all their generations."""
+
+    def shard_rules(self, shard: str) -> list[RulesRow]:
+        """The rules of a shard by number.
+
+        Raises:
+            StoppedError: they were written by a newer version.
+        """
+
+    def shard_exceptions(self, shard: str) -> list[ExceptionRow]:
+        """The exceptions of a shard by side and offset."""
+
+    def unpublished(self, shard: str) -> list[RulesRow | ExceptionRow]:
+        """Rows of a shard that the topic `rules` may not have yet, in the same order."""
+
+    def mark_published(self, shard: str, rows: Sequence[RulesRow | ExceptionRow]) -> None:
+        """Notes that the topic `rules` has these rows."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """One consistent state: REPEATABLE READ, read only."""

@@ -75,12 +75,12 @@ class SqlSnapshot:
         return case_rows.count_cases(self._session, query)
 
     def case(self, model: str, version: str, case_id: bytes) -> Case | None:
-        """One case."""
+        """One case: of several generations or tasks the newest."""
         found = case_rows.cases_by_key(self._session, [(model, version, case_id)])
-        return found[0] if found else None
+        return found[-1] if found else None
 
     def case_versions(self, task: str, case_id: bytes) -> list[Case]:
-        """The same input's cases of every version of the task, by model and version."""
+        """The same input's cases of every version of the task: of each its newest generation."""
         return case_rows.cases_of_input(self._session, task, case_id)
 
     def models(self) -> list[tuple[ModelSpec, int]]:

@@ -13,8 +13,10 @@ from leadline.records.cases import Case
 from leadline.records.cells import Series
 from leadline.records.errors import FencedError
 from leadline.records.models import ModelSpec
-from leadline.runtime.store import case_rows, model_rows, shard_rows
+from leadline.records.rules import ExceptionRow, RulesRow
+from leadline.runtime.store import case_rows, fact_rows, model_rows, shard_rows
 from leadline.runtime.store.cells_codec import CellsCodec
+from leadline.runtime.store.commit_check import check_commit
 from leadline.runtime.store.compaction import Compaction
 from leadline.runtime.store.migrate import migrate, migrations
 from leadline.runtime.store.port import Commit, ShardState, Snapshot
@@ -71,9 +73,9 @@ class SqlTruthStore:
 
         Raises:
             FencedError: `commit.before` does not hold any more; nothing was written.
-            ValueError: a delta without a move of the vector: it could be added twice.
+            ValueError: the commit cannot be right; see `commit_check`.
         """
-        _check(commit)
+        check_commit(commit)
         body = CellsCodec().encode(commit.delta) if len(commit.delta) else b""
         with self._database.write() as session:
             if not self._move(session, commit, body):
@@ -96,6 +98,31 @@ class SqlTruthStore:
             return []
         with self._database.read() as session:
             return case_rows.cases_by_key(session, keys)
+
+    def shard_rules(self, shard: str) -> list[RulesRow]:
+        """The rules of a shard by number.
+
+        Raises:
+            StoppedError: they were written by a newer version.
+        """
+        with self._database.read() as session:
+            return fact_rows.read_rules(session, shard)
+
+    def shard_exceptions(self, shard: str) -> list[ExceptionRow]:
+        """The exceptions of a shard by side and offset."""
+        with self._database.read() as session:
+            return fact_rows.read_exceptions(session, shard)
+
+    def unpublished(self, shard: str) -> list[RulesRow | ExceptionRow]:
+        """Rows of a shard that the topic `rules` may not have yet, in the same order."""
+        with self._database.read() as session:
+            rules = fact_rows.read_rules(session, shard, unpublished=True)
+            return [*rules, *fact_rows.read_exceptions(session, shard, unpublished=True)]
+
+    def mark_published(self, shard: str, rows: Sequence[RulesRow | ExceptionRow]) -> None:
+        """Notes that the topic `rules` has these rows."""
+        with self._database.write() as session:
+            fact_rows.mark_published(session, shard, rows)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -167,6 +194,9 @@ class SqlTruthStore:
             )
         if commit.cases:
             case_rows.save_cases(session, commit.cases)
+        if commit.case_labels:
+            case_rows.relabel_cases(session, commit.case_labels)
+        fact_rows.add_facts(session, commit)
         if commit.last_seen:
             session.run_many(
                 _SEEN,
@@ -175,13 +205,3 @@ class SqlTruthStore:
                     for (model, version), minute in commit.last_seen.items()
                 ],
             )
-
-
-def _check(commit: Commit) -> None:
-    before, after = commit.before, commit.after
-    if before.shard != after.shard or before.epoch != after.epoch:
-        raise ValueError("A commit stays within one shard and epoch.")
-    if after.p < before.p or after.l < before.l:
-        raise ValueError("A vector only grows.")
-    if len(commit.delta) and (after.p, after.l) == (before.p, before.l):
-        raise ValueError("A delta without a move of the vector could be added twice.")

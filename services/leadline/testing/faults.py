@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from leadline.records.errors import TransientError
 from leadline.runtime.log.port import Log, LogReader, LogWriter, TopicSpec, TopicState
@@ -24,6 +24,7 @@ class FaultyLog:
         self._stalled = False
         self._failures: list[Exception] = []
         self._flush_failures: list[Exception] = []
+        self._hint_failures: list[Exception] = []
         self._waiting = 0
         self._writers = 0
 
@@ -38,6 +39,7 @@ class FaultyLog:
             self._stalled = False
             self._failures.clear()
             self._flush_failures.clear()
+            self._hint_failures.clear()
             self._changed.notify_all()
 
     def fail_appends(self, *errors: Exception) -> None:
@@ -49,6 +51,11 @@ class FaultyLog:
         """The next flushes raise these, one each, after the records have become durable."""
         with self._changed:
             self._flush_failures += errors
+
+    def fail_hints(self, *errors: Exception) -> None:
+        """The next hints raise these, one each."""
+        with self._changed:
+            self._hint_failures += errors
 
     def await_stalled(self, timeout_seconds: float) -> bool:
         """Whether a writer hangs in the stall within that time."""
@@ -83,6 +90,15 @@ class FaultyLog:
         """As the inner log; raises in a stall."""
         self.pass_or_wait(timeout_seconds)
         self._inner.ping(timeout_seconds)
+
+    def hint(self, group: str, positions: Mapping[tuple[str, int], int]) -> None:
+        """As the inner log; raises a planned failure of hints, or in a stall at once."""
+        with self._changed:
+            error = self._hint_failures.pop(0) if self._hint_failures else None
+        if error is not None:
+            raise error
+        self.pass_or_wait(0.0)
+        self._inner.hint(group, positions)
 
     def close(self) -> None:
         """As the inner log."""

@@ -1,16 +1,19 @@
 """What only Kafka can get wrong: settings, clients, crashes."""
 
 import inspect
+import itertools
+import secrets
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
 from leadline.records.errors import StoppedError, TransientError, UsageError
 from leadline.runtime.clock import SystemClock
@@ -18,7 +21,8 @@ from leadline.runtime.log import kafka_client
 from leadline.runtime.log.kafka import KafkaLog, KafkaReader
 from leadline.runtime.log.kafka_client import KafkaSettings, check_client
 from leadline.runtime.log.kafka_errors import errors, kind_of, mapped
-from leadline.runtime.log.port import Record, TopicSpec
+from leadline.runtime.log.port import Record, Stream, TopicSpec
+from leadline.runtime.log.topics import check_partitions, ensure_topics
 from leadline.testing.clock import ManualClock
 from leadline.testing.servers.kafka import Kafka
 
@@ -84,6 +88,116 @@ def test_a_time_that_the_producer_set_is_no_append_time(
     reader = log.reader(topic, 0)
     ends.callback(reader.close)
     assert [record.append_time_ms for record in read(reader, 3)] == [-1, -1, -1]
+
+
+def test_a_time_is_judged_by_each_record_when_the_topic_is_switched(
+    kafka: Kafka, log: KafkaLog, new_topic: Callable[..., str], ends: ExitStack
+) -> None:
+    """Either way: what a topic's setting is by now says nothing about a record of before."""
+    topic = new_topic(message_timestamp_type="CreateTime")
+    log._ask("waiting", lambda admin: admin.wait_for_topics([topic]))
+    fill(log, topic, 2)
+    stamped = [False, False]
+    for setting in ("LogAppendTime", "CreateTime", "LogAppendTime"):
+        switch(kafka, topic, setting)
+        new = setting == "LogAppendTime"
+        late = switched(log, topic, len(stamped), stamped=new)
+        stamped += [not new] * late + [new]
+    reader = log.reader(topic, 0)
+    ends.callback(reader.close)
+    times = [record.append_time_ms for record in read(reader, len(stamped))]
+    assert [at >= 0 for at in times] == stamped
+    assert {at for at in times if at < 0} == {-1}
+
+
+def switch(kafka: Kafka, topic: str, setting: str) -> None:
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": setting})
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        admin.alter_configs([resource])
+
+
+def switched(log: KafkaLog, topic: str, start: int, *, stamped: bool) -> int:
+    """Appends until a record shows the new setting; returns how many before it did not."""
+    with closing(log.reader(topic, 0)) as reader:
+        reader.seek(start)
+        end = time.monotonic() + DEADLINE
+        for late in itertools.count():
+            fill(log, topic, 1)
+            if (read(reader, 1)[0].append_time_ms >= 0) == stamped:
+                return late
+            assert time.monotonic() < end
+    raise AssertionError
+
+
+def test_lag_tools_see_the_hint(kafka: Kafka, log: KafkaLog) -> None:
+    """As kafka-consumer-groups.sh reckons: the end less what the group has committed."""
+    topic = f"hinted-{secrets.token_hex(4)}"
+    log.create([TopicSpec(topic, 2, -1)])
+    fill(log, topic, 10)
+    group = f"leadline-{topic}"
+    places = [TopicPartition(topic, partition) for partition in range(2)]
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        for position in (4, 7):
+            hint(log, group, {(topic, 0): position, (topic, 1): 0})
+            committed = admin.list_group_offsets(group)
+            committed = committed.get(group, committed)
+            ends_ = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+            lags = [ends_[place].offset - committed[place].offset for place in places]
+            assert lags == [10 - position, 0]
+        (told,) = admin.describe_groups([group]).values()
+    assert told["members"] == []
+
+
+def hint(log: KafkaLog, group: str, positions: dict[tuple[str, int], int]) -> None:
+    """Tries again: the first hint of a new cluster finds no coordinator yet."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return log.hint(group, positions)
+        except TransientError:
+            if time.monotonic() > end:
+                raise
+
+
+def test_a_group_that_somebody_has_joined_takes_no_hint(kafka: Kafka, log: KafkaLog) -> None:
+    topic = f"joined-{secrets.token_hex(4)}"
+    log.create([TopicSpec(topic, 1, -1)])
+    hint(log, "taken", {(topic, 0): 0})
+    with closing(
+        KafkaConsumer(topic, bootstrap_servers=kafka.bootstrap, group_id="taken")
+    ) as consumer:
+        end = time.monotonic() + DEADLINE
+        while not consumer.assignment() and time.monotonic() < end:
+            consumer.poll(timeout_ms=100)
+        with pytest.raises(UsageError, match="has joined the group 'taken'"):
+            hint(log, "taken", {(topic, 0): 1})
+
+
+def test_a_hint_to_a_dead_cluster_gives_up_at_once(own_kafka: Kafka, ends: ExitStack) -> None:
+    settings = KafkaSettings(answer_timeout_seconds=1)
+    log = KafkaLog([own_kafka.bootstrap], SystemClock(), settings)
+    ends.callback(log.close)
+    log.create([TopicSpec("frozen", 1, -1)])
+    hint(log, "leadline-frozen", {("frozen", 0): 0})
+    own_kafka.pause()
+    ends.callback(own_kafka.resume)
+    before = time.monotonic()
+    with pytest.raises(TransientError):
+        log.hint("leadline-frozen", {("frozen", 0): 0})
+    assert time.monotonic() - before < 5
+
+
+def test_partitions_added_while_running_are_told(kafka: Kafka, log: KafkaLog) -> None:
+    stream = Stream(f"grows-{secrets.token_hex(4)}", 2)
+    ensure_topics(log, stream)
+    assert check_partitions(log, stream) is None
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        admin.create_partitions({stream.topic("labels"): 3})
+    end = time.monotonic() + DEADLINE
+    while (found := check_partitions(log, stream)) is None and time.monotonic() < end:
+        pass
+    assert found is not None
+    assert f"Topic '{stream.name}.labels' has 3 partitions" in str(found)
 
 
 def test_a_stalled_reader_is_made_anew_and_goes_on(kafka: Kafka, ends: ExitStack) -> None:

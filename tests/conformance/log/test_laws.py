@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from leadline.records.errors import NotFoundError, StoppedError, TransientError, UsageError
-from leadline.runtime.log.port import LogReader, Record, Stream, TopicSpec
+from leadline.runtime.log.port import Log, LogReader, Record, Stream, TopicSpec
 from leadline.runtime.log.topics import (
     MAX_MESSAGE_BYTES,
     Retention,
+    check_partitions,
     check_topics,
     ensure_topics,
     require_topics,
@@ -204,6 +205,67 @@ def test_a_time_finds_the_first_record_appended_then_or_later(world: Any) -> Non
     for asked in {record.append_time_ms + d for record in records for d in (-1, 0, 1)}:
         later = [r.offset for r in records if r.append_time_ms >= asked]
         assert reader.offset_at(asked) == (later[0] if later else 30)
+
+
+def test_every_time_finds_the_end_of_an_empty_partition(world: Any) -> None:
+    log = world.open()
+    reader = world.reader(log, world.topic(log))
+    assert [reader.offset_at(asked) for asked in (-1, 0, now_ms())] == [0, 0, 0]
+
+
+def test_an_early_time_finds_the_oldest_record_that_is_kept(world: Any) -> None:
+    log = world.open()
+    topic = world.topic(log, retention_ms=1)
+    writer = world.writer(log)
+    for value in numbered(5):
+        writer.append(topic, 0, value)
+    writer.flush(DEADLINE)
+    reader = world.reader(log, topic)
+    assert until(lambda: log.create([]) == [] and reader.begin() == 5)
+    assert reader.offset_at(0) == reader.end()
+    writer.append(topic, 0, b"new")
+    writer.flush(DEADLINE)
+    # It may be cut at once, too: either way the answer is what is kept.
+    assert reader.offset_at(-5) in {5, 6}
+
+
+def test_asking_for_a_time_moves_nothing(world: Any) -> None:
+    log = world.open()
+    topic = world.topic(log)
+    writer = world.writer(log)
+    for value in numbered(6):
+        writer.append(topic, 0, value)
+    writer.flush(DEADLINE)
+    reader = world.reader(log, topic)
+    assert values(read(reader, 2)) == numbered(2)
+    reader.offset_at(0)
+    reader.offset_at(now_ms() + 1_000_000)
+    assert reader.position() == 2
+    assert values(read(reader, 4)) == numbered(6)[2:]
+
+
+def test_a_hint_moves_no_reader_and_may_be_repeated(world: Any) -> None:
+    log = world.open()
+    topic = world.topic(log, partitions=2)
+    writer = world.writer(log)
+    for value in numbered(3):
+        writer.append(topic, 0, value)
+    writer.flush(DEADLINE)
+    reader = world.reader(log, topic)
+    for position in (3, 3, 1):
+        assert until(lambda position=position: hinted(log, {(topic, 0): position, (topic, 1): 0}))
+    log.hint("leadline-law", {})
+    assert reader.position() == 0
+    assert values(read(reader, 3)) == numbered(3)
+
+
+def hinted(log: Log, positions: dict[tuple[str, int], int]) -> bool:
+    """One attempt; the first ones of a new cluster find no coordinator yet."""
+    try:
+        log.hint("leadline-law", positions)
+    except TransientError:
+        return False
+    return True
 
 
 def test_what_was_flushed_is_there_after_reopening(world: Any) -> None:
@@ -475,3 +537,17 @@ def test_topics_that_could_not_be_joined_are_told(world: Any) -> None:
     assert "must never" in forgets
     with pytest.raises(UsageError, match="cannot be counted"):
         require_topics(log, stream)
+
+
+def test_partitions_are_looked_at_again_while_counting(world: Any) -> None:
+    log = world.open()
+    stream = Stream(f"again-{now_ms()}", 2)
+    gone = check_partitions(log, stream)
+    assert gone is not None
+    assert "does not exist any more" in str(gone)
+    ensure_topics(log, stream)
+    assert check_partitions(log, stream) is None
+    grown = check_partitions(log, Stream(stream.name, 1))
+    assert grown is not None
+    assert "has 2 partitions" in str(grown)
+    assert "topics create --stream" in grown.remedy

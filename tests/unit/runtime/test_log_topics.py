@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from leadline.records.errors import UsageError
+from leadline.records.rules import Rules
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.log.kafka_topics import configs_of, problems_of
 from leadline.runtime.log.local_file import LocalSettings
@@ -33,9 +34,16 @@ def test_the_main_stream_has_plain_names():
     assert topics_of(Stream())[0].name == "predictions"
 
 
-def test_retention_covers_the_older_of_the_two_rebuilds_and_the_outage():
-    assert needed_events_ms(100, 5, 7) == 207
-    assert needed_events_ms(100, 300, 7) == 407
+@pytest.mark.parametrize(
+    ("label", "prediction", "pair", "needed"),
+    [(100, 5, 0, 205), (100, 5, 60, 260), (100, 70, 60, 270), (100, 300, 0, 500), (0, 0, 0, 0)],
+)
+def test_retention_covers_the_older_of_the_two_rebuilds_and_the_outage(
+    label, prediction, pair, needed
+):
+    rules = Rules(label_window_ms=label, prediction_window_ms=prediction, pair_window_ms=pair)
+    assert needed_events_ms(rules, 0) == needed
+    assert needed_events_ms(rules, 7) == needed + 7
 
 
 def test_many_replicas_must_not_acknowledge_alone():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from leadline.runtime.clock import Clock
 from leadline.runtime.log.checks import check_size, check_spec, not_found, out_of_range
 from leadline.runtime.log.kafka_client import Connector, KafkaSettings, check_client
 from leadline.runtime.log.kafka_errors import errors, mapped
-from leadline.runtime.log.kafka_topics import create_missing, describe
+from leadline.runtime.log.kafka_topics import commit_hint, create_missing, describe
 from leadline.runtime.log.port import Record, TopicSpec, TopicState
 from leadline.runtime.log.topics import MAX_MESSAGE_BYTES
 
@@ -93,6 +93,19 @@ class KafkaLog:
         """
         _close(self._connector.admin(timeout_seconds))
 
+    def hint(self, group: str, positions: Mapping[tuple[str, int], int]) -> None:
+        """Commits the positions for a group that nobody joins, for lag tools; one attempt.
+
+        Raises:
+            TransientError: the cluster does not answer.
+            UsageError: it refuses, or a consumer has joined the group.
+        """
+        self._ask(
+            f"noting positions of group {group!r}",
+            lambda admin: commit_hint(admin, group, positions),
+            attempts_seconds=0.0,
+        )
+
     def close(self) -> None:
         """Ends; readers and writers are closed by their owners first."""
         with self._lock:
@@ -114,9 +127,16 @@ class KafkaLog:
             if state is None or not 0 <= partition < state.partitions:
                 raise not_found(topic, partition, str(self._connector))
 
-    def _ask(self, doing: str, question: Callable[[Any], _Answer]) -> _Answer:
+    def _ask(
+        self,
+        doing: str,
+        question: Callable[[Any], _Answer],
+        attempts_seconds: float | None = None,
+    ) -> _Answer:
         """Asks the cluster, again after retriable answers until the time is over."""
-        deadline = self._clock.monotonic_seconds() + self._settings.answer_timeout_seconds
+        if attempts_seconds is None:
+            attempts_seconds = self._settings.answer_timeout_seconds
+        deadline = self._clock.monotonic_seconds() + attempts_seconds
         with self._lock:
             while True:
                 try:
@@ -377,7 +397,7 @@ class KafkaReader:
         return self._bound(self._consumer.end_offsets)
 
     def offset_at(self, append_time_ms: int) -> int:
-        """Offset of the first record appended at that time or later; end() when there is none."""
+        """Offset of the first record kept that was appended then or later, else end(); asks."""
         with errors(f"looking up {self._name}"):
             found = self._consumer.offsets_for_times(
                 {self._partition: max(0, append_time_ms)}, timeout_ms=self._timeout_ms

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as k
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from leadline.records.errors import UsageError
 from leadline.runtime.log.kafka_errors import errors
 from leadline.runtime.log.port import TopicSpec, TopicState
 from leadline.runtime.log.topics import MAX_MESSAGE_BYTES
@@ -80,6 +82,22 @@ def describe(admin: Any, topic: str) -> TopicState | None:  # noqa: ANN401
         problems=tuple(problems_of(settings, replicas)),
         retention_ms=None if retention is None else int(retention),
     )
+
+
+def commit_hint(admin: Any, group: str, positions: Mapping[tuple[str, int], int]) -> None:  # noqa: ANN401
+    """Commits offsets for a group without joining it; raises the first refusal."""
+    offsets = {
+        TopicPartition(topic, partition): OffsetAndMetadata(position, "", -1)
+        for (topic, partition), position in positions.items()
+    }
+    for place, error in admin.alter_group_offsets(group, offsets).items():
+        if error is k.UnknownMemberIdError:  # only an empty group takes offsets from outside
+            raise UsageError(
+                f"a consumer has joined the group {group!r}, which is only for lag tools",
+                "let that consumer use another group.id",
+            )
+        if error is not k.NoError:
+            raise error(f"{place.topic}/{place.partition}")
 
 
 def problems_of(settings: dict[str, str], replicas: int) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -106,6 +106,9 @@ class LocalLog:
         with errors(self._file.path), closing(self._file.connect(timeout_seconds)) as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute("ROLLBACK")
+
+    def hint(self, group: str, positions: Mapping[tuple[str, int], int]) -> None:
+        """Does nothing: no lag tool reads this file, and the positions stand in the truth."""
 
     def close(self) -> None:
         """Ends; readers and writers are closed by their owners first."""
@@ -270,6 +273,11 @@ class LocalReader:
         """Offset of the next record to read."""
         return self._position
 
+    @property
+    def recreated(self) -> int:
+        """0: a read of a file does not stall."""
+        return 0
+
     def begin(self) -> int:
         """Offset of the oldest record kept."""
         return self._bounds()[0]
@@ -279,7 +287,7 @@ class LocalReader:
         return self._bounds()[1]
 
     def offset_at(self, append_time_ms: int) -> int:
-        """Offset of the first record appended at that time or later; end() when there is none."""
+        """Offset of the first record kept that was appended then or later; end() if none."""
         first, last = self._bounds()
         while first < last:
             middle = (first + last) // 2

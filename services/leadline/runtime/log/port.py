@@ -10,7 +10,7 @@ UsageError for a mistake that a person can mend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +43,10 @@ class Stream:
         """Name of a shard: "main/0"."""
         return f"{self.name}/{partition}"
 
+    def hint_group(self) -> str:
+        """Name of the group under which lag tools find the positions: "leadline-main"."""
+        return f"leadline-{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -50,8 +54,8 @@ class Record:
 
     Attributes:
         offset: its place in the partition.
-        append_time_ms: set by the log, milliseconds since 1970-01-01 UTC; -1 when the topic does
-            not stamp the append time.
+        append_time_ms: set by the log, milliseconds since 1970-01-01 UTC; -1 when the log did not
+            stamp this record, whatever the topic's setting is by now.
         value: the bytes; empty for a tombstone.
     """
 
@@ -107,6 +111,10 @@ class LogWriter(Protocol):
 class LogReader(Protocol):
     """Reads one partition of one topic from a position on. For one thread."""
 
+    @property
+    def recreated(self) -> int:
+        """How often it was made anew because it had lag and did not move; 0 where none can be."""
+
     def seek(self, position: int) -> None:
         """The next record to read."""
 
@@ -125,6 +133,14 @@ class LogReader(Protocol):
 
     def end(self) -> int:
         """One past the newest record."""
+
+    def offset_at(self, append_time_ms: int) -> int:
+        """Offset of the first record kept that was appended at that time or later.
+
+        The end when there is none; the oldest record's when all are as late as that. Milliseconds
+        since 1970-01-01 UTC; what is negative means 0. Records that the log did not stamp are
+        found by the time that their producer set. Moves nothing; asks the log.
+        """
 
     def close(self) -> None:
         """Ends."""
@@ -147,6 +163,21 @@ class Log(Protocol):
 
     def ping(self, timeout_seconds: float) -> None:
         """Returns when the log answers; raises TransientError when it does not."""
+
+    def hint(self, group: str, positions: Mapping[tuple[str, int], int]) -> None:
+        """Tells lag tools how far a group has read; nothing of Leadline ever reads it back.
+
+        One request for all of them, and one attempt: meant for every few seconds, and for a
+        thread that counts nothing. A log without such tools does nothing.
+
+        Args:
+            group: consumer group that nobody joins: "leadline-main" (`hint_group`).
+            positions: (topic, partition) to the offset of the next record to read.
+
+        Raises:
+            TransientError: the log does not answer.
+            UsageError: it refuses: rights are missing, or a consumer has joined the group.
+        """
 
     def close(self) -> None:
         """Ends; readers and writers are closed by their owners first."""

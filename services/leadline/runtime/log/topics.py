@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leadline.records.errors import UsageError
+from leadline.records.errors import StoppedError, UsageError
+from leadline.records.rules import Rules
 from leadline.runtime.log.port import (
     CASES,
     DEAD_LETTERS,
@@ -51,16 +52,21 @@ class Retention:
     cases_ms: int = 30 * DAY_MS
 
 
-def needed_events_ms(
-    label_window_ms: int, prediction_window_ms: int, longest_outage_ms: int
-) -> int:
-    """Retention without which a shard could not be rebuilt, milliseconds.
+def needed_events_ms(rules: Rules, longest_outage_ms: int) -> int:
+    """Retention of predictions and labels without which a shard could not be rebuilt, milliseconds.
 
-    A rebuild reads predictions from two label windows back, labels from one label window and one
-    prediction window back, both counted from the older end of the two, which after an outage is
-    that much older still.
+    A rebuild reads back from the older of the two log clocks: predictions from two label windows
+    and the larger of the prediction window and the pair window, labels from one label window and
+    one prediction window. After an outage that clock is as much older as the outage was long.
+
+    Args:
+        rules: with the largest windows of any rules that records still live by.
+        longest_outage_ms: the longest time that an owner may be down, >= 0.
     """
-    return label_window_ms + max(label_window_ms, prediction_window_ms) + longest_outage_ms
+    ahead_ms = max(rules.prediction_window_ms, rules.pair_window_ms)
+    predictions_ms = 2 * rules.label_window_ms + ahead_ms
+    labels_ms = rules.label_window_ms + rules.prediction_window_ms
+    return max(predictions_ms, labels_ms) + longest_outage_ms
 
 
 def topics_of(
@@ -146,6 +152,37 @@ def require_topics(
             f"stream {stream.name!r} cannot be counted: " + "; ".join(problems),
             "`leadline topics create` makes what is missing; `leadline topics check` looks again",
         )
+
+
+def check_partitions(log: Log, stream: Stream) -> StoppedError | None:
+    """Whether the stream's two topics still have the partitions that its shards were made for.
+
+    Asks the log about two topics, some milliseconds: for a look every 30 s or so while counting.
+
+    Returns:
+        What to stop the stream's shards with; None when all is as it was.
+
+    Raises:
+        TransientError: the log does not answer.
+    """
+    for name in (stream.topic(PREDICTIONS), stream.topic(LABELS)):
+        state = log.describe(name)
+        if state is None:
+            return StoppedError(
+                f"Topic {name!r} does not exist any more.",
+                "Restore it from its mirror, or create it anew and rebuild the shards.",
+            )
+        if state.partitions != stream.partitions:
+            return StoppedError(
+                f"Topic {name!r} has {state.partitions} partitions, and stream {stream.name!r} was "
+                f"made with {stream.partitions}: ids go to other partitions now, and a label does "
+                "not meet its prediction.",
+                "Stop the producers, and make a stream of another name with as many partitions as "
+                "wanted (`leadline topics create --stream NAME --partitions N`) for producers and "
+                "owners. Partitions cannot be taken away again; to count the old stream to its "
+                "end, copy both topics into ones with the old number.",
+            )
+    return None
 
 
 def _retention_problems(spec: TopicSpec, state: TopicState, needed_ms: int) -> list[str]:

@@ -200,16 +200,25 @@ def test_partitions_added_while_running_are_told(kafka: Kafka, log: KafkaLog) ->
     assert f"Topic '{stream.name}.labels' has 3 partitions" in str(found)
 
 
-def test_a_stalled_reader_is_made_anew_and_goes_on(kafka: Kafka, ends: ExitStack) -> None:
-    clock = ManualClock()
-    log = KafkaLog([kafka.bootstrap], clock, KafkaSettings(stall_seconds=30))
+def stalled_reader(
+    kafka: Kafka, ends: ExitStack, clock: ManualClock, stall_seconds: float
+) -> tuple[KafkaLog, str, KafkaReader]:
+    """A reader of four records that has read two when its client stalls, in its own way."""
+    log = KafkaLog([kafka.bootstrap], clock, KafkaSettings(stall_seconds=stall_seconds))
     ends.callback(log.close)
-    log.create([TopicSpec("stalls", 1, -1)])
-    fill(log, "stalls", 4)
-    reader = log.reader("stalls", 0)
+    topic = f"stalls-{secrets.token_hex(4)}"
+    log.create([TopicSpec(topic, 1, -1)])
+    fill(log, topic, 4)
+    reader = log.reader(topic, 0)
     ends.callback(reader.close)
     assert len(read(reader, 2)) == 2
-    reader._consumer.pause(TopicPartition("stalls", 0))  # the client's own way to stall
+    reader._consumer.pause(TopicPartition(topic, 0))
+    return log, topic, reader
+
+
+def test_a_stalled_reader_is_made_anew_and_goes_on(kafka: Kafka, ends: ExitStack) -> None:
+    clock = ManualClock()
+    _, _, reader = stalled_reader(kafka, ends, clock, 30)
     clock.advance(29)
     assert list(reader.poll(10, 0.1)) == []
     assert reader.recreated == 0
@@ -219,6 +228,45 @@ def test_a_stalled_reader_is_made_anew_and_goes_on(kafka: Kafka, ends: ExitStack
     assert [record.offset for record in read(reader, 2)] == [2, 3]
 
 
+def test_without_the_watchdog_a_stalled_reader_would_stay_so(kafka: Kafka, ends: ExitStack) -> None:
+    """The control: the fault is one that the client does not mend by itself."""
+    clock = ManualClock()
+    _, _, reader = stalled_reader(kafka, ends, clock, float("inf"))
+    for _ in range(20):
+        clock.advance(29)
+        assert list(reader.poll(10, 0.1)) == []
+    assert reader.recreated == 0
+    assert reader.end() - reader.position() == 2
+
+
+def test_a_reader_that_nobody_polled_has_not_stalled(kafka: Kafka, ends: ExitStack) -> None:
+    clock = ManualClock()
+    _, _, reader = stalled_reader(kafka, ends, clock, 30)
+    for _ in range(3):
+        clock.advance(31)  # the other topic was read in the meantime
+        assert list(reader.poll(10, 0.0)) == []
+    assert reader.recreated == 0
+    clock.advance(30)
+    assert list(reader.poll(10, 0.0)) == []
+    assert reader.recreated == 1
+
+
+def test_a_reader_that_stalls_again_is_made_anew_again(kafka: Kafka, ends: ExitStack) -> None:
+    clock = ManualClock()
+    log, topic, reader = stalled_reader(kafka, ends, clock, 30)
+    for times in (1, 2):
+        clock.advance(30)
+        reader.poll(10, 0.1)
+        assert reader.recreated == times
+        assert len(read(reader, 2)) == 2
+        fill(log, topic, 2)
+        reader._consumer.pause(TopicPartition(topic, 0))
+    clock.advance(30)
+    reader.poll(10, 0.1)
+    assert [record.value for record in read(reader, 2)] == [b"0", b"1"]
+    assert reader.position() == reader.end() == 8
+
+
 def test_a_reader_at_the_end_does_not_count_as_stalled(kafka: Kafka, ends: ExitStack) -> None:
     clock = ManualClock()
     log = KafkaLog([kafka.bootstrap], clock)
@@ -226,8 +274,8 @@ def test_a_reader_at_the_end_does_not_count_as_stalled(kafka: Kafka, ends: ExitS
     log.create([TopicSpec("quiet", 1, -1)])
     reader = log.reader("quiet", 0)
     ends.callback(reader.close)
-    for _ in range(3):
-        clock.advance(100)
+    for _ in range(9):
+        clock.advance(15)
         assert list(reader.poll(10, 0.05)) == []
     assert reader.recreated == 0
 

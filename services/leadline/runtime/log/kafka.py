@@ -336,7 +336,7 @@ class KafkaReader:
         self._partition = TopicPartition(topic, partition)
         self._name = f"{topic}/{partition}"
         self._timeout_ms = round(settings.answer_timeout_seconds * 1000)
-        self._moved_at = clock.monotonic_seconds()
+        self._moved_at = self._asked_at = clock.monotonic_seconds()
         self._position = 0
         self.recreated = 0
         self._consumer = self._assigned()
@@ -355,13 +355,16 @@ class KafkaReader:
     def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         """Records from the position on, in order; none when the time has passed without any.
 
-        Every `stall_seconds` without a record it also asks for the partition's end, which may take
-        `answer_timeout_seconds` more.
+        After `stall_seconds` of polls without a record it also asks for the partition's end, which
+        may take `answer_timeout_seconds` more. Time in which nobody polled does not count.
 
         Raises:
             StoppedError: the position is not in the partition.
             TransientError: the cluster does not answer.
         """
+        began = self._clock.monotonic_seconds()
+        if began - self._asked_at > self._settings.stall_seconds:
+            self._moved_at = began  # a reader that is ahead is not polled, and has not stalled
         try:
             with errors(f"reading {self._name}"):
                 answer = self._consumer.poll(
@@ -369,6 +372,8 @@ class KafkaReader:
                 )
         except StoppedError as error:
             raise self._lost(error) from error
+        finally:
+            self._asked_at = self._clock.monotonic_seconds()
         found = answer.get(self._partition)
         if not found:
             self._watch()

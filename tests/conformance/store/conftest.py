@@ -1,4 +1,7 @@
-"""One suite for both databases: a test that asks for `store` runs on SQLite and on PostgreSQL."""
+"""One suite for all truths: a test that asks for `store` runs on SQLite, PostgreSQL and in memory.
+
+What a test asks of a database itself, the truth in memory lacks: such tests are expected to fail.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,15 +15,39 @@ from leadline.runtime.store.port import Commit, ShardState, TruthStore
 from leadline.runtime.store.session import Database
 from leadline.runtime.store.sql import open_database
 from leadline.runtime.store.truth import SqlTruthStore
+from leadline.testing.memory_truth import MemoryTruth
 
 Rows = dict[tuple[int, int, int, int], int]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+MEMORY = "memory"
+LOOKS_INSIDE = {
+    "test_a_closed_store_says_so": "it has nothing to close",
+    "test_a_run_is_bounded_by_its_bytes_and_always_gets_on": "its deltas have no bytes",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the truth in memory lacks is expected to fail."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is None or callspec.params.get("store_url") != MEMORY:
+            continue
+        arguments = item._fixtureinfo.argnames
+        why = LOOKS_INSIDE.get(item.originalname)
+        if {"database", "store_url"} & set(arguments):
+            why = "it has no database"
+        if why:
+            item.add_marker(pytest.mark.xfail(reason=why, strict=True))
+
+
+@pytest.fixture(params=["sqlite", "postgres", MEMORY])
 def store_url(request: pytest.FixtureRequest, tmp_path) -> str:
     """An empty database of this test alone."""
     if request.param == "sqlite":
         return f"sqlite:{tmp_path}/truth.sqlite"
+    if request.param == MEMORY:
+        return MEMORY
     return request.getfixturevalue("postgres_database")
 
 
@@ -32,8 +59,10 @@ def database(store_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database) -> TruthStore:
-    found = SqlTruthStore(database)
+def store(request: pytest.FixtureRequest, store_url: str) -> TruthStore:
+    if store_url == MEMORY:
+        return MemoryTruth()
+    found = SqlTruthStore(request.getfixturevalue("database"))
     found.migrate()
     return found
 

@@ -163,7 +163,7 @@ class _Planner:
     def _second(self, first):
         """A harm of another thing than the first; none where the draw does not fit."""
         fault = self._fault()
-        if fault in ("rescale", "kill all owners") or fault.split()[1] == first.fault.split()[1]:
+        if fault in ("rescale", "kill all owners") or fault.split()[-1] == first.fault.split()[-1]:
             return []
         return [self._harm(fault)]
 

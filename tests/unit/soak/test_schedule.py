@@ -4,7 +4,7 @@ import pytest
 from soak.schedule import DAMAGES, FAULTS, SLOTS, covered, has_twin, owned, plan
 
 PARTITIONS = 4
-SEEDS = range(30)
+SEEDS = range(10)
 
 
 def roles_after(schedule):
@@ -76,5 +76,5 @@ def test_short_runs_have_their_rounds_too(rounds):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_harms_of_a_round_concern_different_things(seed):
     for round_ in plan(seed, 100, PARTITIONS).rounds:
-        things = [harm.fault.split()[1] for harm in round_.harms]
+        things = [harm.fault.split()[-1] for harm in round_.harms]
         assert len(set(things)) == len(things)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from leadline.metrics.core.changed_pairs import rank_of
 from leadline.metrics.core.figures import (
     Average,
     Confusion,
@@ -27,7 +28,6 @@ from leadline.metrics.core.figures import (
     figures,
     tally,
 )
-from leadline.metrics.core.fold import rank_of
 from leadline.metrics.core.join import ranked_classes
 from leadline.records.cells import pair_index
 from leadline.records.errors import UsageError

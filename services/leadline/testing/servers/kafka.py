@@ -7,7 +7,7 @@ the same address.
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -49,10 +49,10 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker}{advertised}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=1
@@ -107,16 +107,19 @@ class Kafka:
     Args:
         folder: its configuration, data and log. Made if missing; kept on stop.
         jars: where `fetch_jars` put the jars.
+        through: further listeners, for proxies: (port it listens on, port that clients who come
+            this way are sent to). A broker tells clients where to connect: a proxy needs its own.
 
     Raises:
         MissingProgramError: Java is not installed.
         ServerError: the jars are not there.
     """
 
-    def __init__(self, folder: Path, jars: Path) -> None:
+    def __init__(self, folder: Path, jars: Path, through: Sequence[tuple[int, int]] = ()) -> None:
         if not any(jars.glob("kafka_*.jar")):
             raise ServerError(f"no Kafka jars in {jars}: run `make tools`")
         self._folder = folder.resolve()
+        self._through = tuple(through)
         self._java = [str(find_program("java", JAVA_REMEDY)), "-cp", f"{jars.resolve()}/*"]
         self._port, self._controller_port = free_ports(2)
         properties = self._folder / "server.properties"
@@ -200,8 +203,16 @@ class Kafka:
 
     def _format(self, data: Path) -> None:
         properties = self._folder / "server.properties"
+        ways = [(f"WAY{at}", *ports) for at, ports in enumerate(self._through)]
         properties.write_text(
-            PROPERTIES.format(broker=self._port, controller=self._controller_port, data=data),
+            PROPERTIES.format(
+                broker=self._port,
+                controller=self._controller_port,
+                data=data,
+                listeners="".join(f",{name}://127.0.0.1:{port}" for name, port, _ in ways),
+                advertised="".join(f",{name}://127.0.0.1:{port}" for name, _, port in ways),
+                protocols="".join(f",{name}:PLAINTEXT" for name, *_ in ways),
+            ),
             encoding="utf-8",
         )
         tool = [*self._java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]

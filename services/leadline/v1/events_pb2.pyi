@@ -6,6 +6,9 @@ What crosses the topics `predictions`, `labels`, `cases`, `policies` and `dead-l
 Events are columnar batches: one message carries n rows of one model version (or of one task).
 Every column is a packed field of fixed width, so any protobuf library can write it, and the
 services read it without copying. docs/producers.md works one example through, byte by byte.
+
+A tick is a batch of either topic with reader = 1, n = 0 and no other field. It holds nothing: its
+append time moves the log clock of a silent partition on.
 """
 
 from collections import abc as _abc
@@ -487,6 +490,7 @@ class DeadLetter(_message.Message):
     COPY_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     APPEND_TIME_MS_FIELD_NUMBER: _builtins.int
+    REPLAYED_TIME_MS_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     partition: _builtins.int
     offset: _builtins.int
@@ -500,6 +504,8 @@ class DeadLetter(_message.Message):
     size: _builtins.int
     """Its whole size in bytes."""
     append_time_ms: _builtins.int
+    replayed_time_ms: _builtins.int
+    """Not 0: a note that the same reference was sent again at that time; the other fields are empty."""
     def __init__(
         self,
         *,
@@ -512,10 +518,11 @@ class DeadLetter(_message.Message):
         copy: _builtins.bytes = ...,
         size: _builtins.int = ...,
         append_time_ms: _builtins.int = ...,
+        replayed_time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time_ms", b"append_time_ms", "copy", b"copy", "detail", b"detail", "offset", b"offset", "partition", b"partition", "reason", b"reason", "row", b"row", "size", b"size", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time_ms", b"append_time_ms", "copy", b"copy", "detail", b"detail", "offset", b"offset", "partition", b"partition", "reason", b"reason", "replayed_time_ms", b"replayed_time_ms", "row", b"row", "size", b"size", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,12 +13,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from leadline.__main__ import run
 from leadline.records.batches import RETRACTED
-from leadline.records.errors import DeadLetterReason, Refusal
 from leadline.records.ids import id_from_text, unpack_id
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.log.open import open_log
 from leadline.wire.batches import decode_labels, decode_predictions
-from leadline.wire.dead_letters import encode_dead_letter
 
 
 @pytest.fixture(autouse=True)
@@ -185,33 +183,6 @@ def test_evaluate_shows_matrix_and_pairs_to_people(capsys):
 def test_evaluate_says_what_it_cannot_read(capsys, rows, arguments, words):
     assert run(["evaluate", write_csv("both.csv", rows), *arguments]) == 2
     assert words in capsys.readouterr().err
-
-
-def test_dead_letters_are_listed_once_each(capsys):
-    run(["topics", "create"])
-    log = open_log(f"local:{Path.cwd() / 'log.db'}", SystemClock())
-    writer = log.writer()
-    for row in (3, 3, 5):
-        refusal = Refusal(row, DeadLetterReason.CLASS_RANGE, "The class is not below 3.")
-        value = encode_dead_letter(
-            topic="labels",
-            partition=0,
-            offset=7,
-            append_time_ms=1_700_000_000_000,
-            value=b"x",
-            refusal=refusal,
-        )
-        writer.append("dead-letters", 0, value)
-    writer.close()
-    log.close()
-    capsys.readouterr()
-    assert run(["dead-letters", "list", "--json"]) == 0
-    found = told(capsys)
-    assert found["total"] == 2
-    assert [each["row"] for each in found["dead_letters"]] == [3, 5]
-    assert found["dead_letters"][0]["reason"] == "class_range"
-    assert run(["dead-letters", "list"]) == 0
-    assert "labels/0@7 row 3" in capsys.readouterr().out
 
 
 def findings(capsys) -> dict[str, str]:

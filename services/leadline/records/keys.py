@@ -56,9 +56,9 @@ class Packing:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
         self.rows = len(columns[0])
-        self._lows = [int(column.min()) for column in columns]
+        self._lows = [int(np.minimum.reduce(column)) for column in columns]
         self._bits = [
-            (int(column.max()) - low).bit_length()
+            (int(np.maximum.reduce(column)) - low).bit_length()
             for column, low in zip(columns, self._lows, strict=True)
         ]
         self.width = sum(self._bits)
@@ -107,18 +107,29 @@ def _sum_dense(packing: Packing, weight: int | I64) -> Sums:
         np.add.at(table, key, weight)
     else:
         table = np.bincount(key)
-    at = np.flatnonzero(table)
+    at = np.flatnonzero(table != 0)  # of booleans it is three times as fast
     sums = table[at]
-    if not isinstance(weight, np.ndarray):
+    if isinstance(weight, int) and weight != 1:
         sums *= weight
     return packing.unpack(at), sums
 
 
 def _sum_sorted(packing: Packing, weight: int) -> Sums:
-    key = packing.pack(np.uint32 if packing.width <= 32 else np.uint64)
-    key = np.sort(key)
-    ends = np.append(np.flatnonzero(key[1:] != key[:-1]), len(key) - 1)
-    return packing.unpack(key[ends]), np.diff(ends, prepend=-1) * weight
+    key = np.sort(packing.pack(np.uint32 if packing.width <= 32 else np.uint64))
+    found, sums = runs(key)
+    return packing.unpack(found), sums if weight == 1 else sums * weight
+
+
+def runs(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64]:
+    """The distinct numbers of a sorted column that is not empty, and how often each stands."""
+    last = np.empty(len(key), np.bool_)
+    np.not_equal(key[1:], key[:-1], out=last[:-1])
+    last[-1] = True
+    ends = np.flatnonzero(last)
+    lengths = ends.copy()
+    lengths[0] += 1
+    lengths[1:] -= ends[:-1]
+    return key[ends], lengths
 
 
 def _sum_weighted(packing: Packing, weight: I64) -> Sums:

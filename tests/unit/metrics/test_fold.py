@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline.metrics.core.fold import (
@@ -104,6 +104,7 @@ def expected_of(*parts):
     return sorted((key, value) for key, value in total.items() if value)
 
 
+@settings(deadline=None)
 @given(paired(), paired())
 def test_pairs_become_cells_as_the_rules_say(added, taken):
     found = fold_pairs(added[2], taken[2])
@@ -112,6 +113,7 @@ def test_pairs_become_cells_as_the_rules_say(added, taken):
     )
 
 
+@settings(deadline=None)
 @given(paired())
 def test_what_comes_and_goes_leaves_only_history(both):
     rows, _, pairs = both
@@ -171,6 +173,7 @@ def score_matrices(draw):
     return np.array(found, np.float32).reshape(rows, classes)
 
 
+@settings(deadline=None)
 @given(score_matrices(), st.integers(0, 15))
 def test_a_rank_is_read_from_dense_codes(scores, true):
     rows, classes = scores.shape

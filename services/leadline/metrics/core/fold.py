@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from leadline.metrics.core.fold_scores import KeptRows, score_cells
 from leadline.records.batches import I64, U32
 from leadline.records.cells import (
     RANK_NONE,
     CellKind,
     Cells,
+    concatenate,
     count,
     delay_bin,
-    empty_cells,
     merge,
     pair_index,
 )
+from leadline.records.ids import U64
 from leadline.records.keys import sum_by_key
-from leadline.records.scores import CODE_BITS, CODE_MASK
+from leadline.records.scores import CODE_BITS
 
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
 
 NO_DELAY = -(2**63)
 """Delay of a pair whose true class is the default label."""
-TRUE_BIT = np.uint32(1 << 16)
-"""Stands in the index of SCORES cells where the score is the true class's."""
 HOUR_MINUTES = np.uint32(60)
 
 
@@ -81,63 +82,95 @@ def no_pairs() -> Pairs:
 def fold_pairs(added: Pairs, taken_back: Pairs) -> Cells:
     """Normalised cells of pairs that come and go.
 
-    CONFUSION, RANK, DELAY or DEFAULTED, and SCORES are the difference; what came is in ADDED and
-    what went in RETRACTED, both positive.
+    CONFUSION, RANK, DELAY, DEFAULTED and SCORES are the difference; what came is in ADDED and what
+    went in RETRACTED, both positive.
     """
-    found = [*_folded(added, 1), *_folded(taken_back, -1)]
-    return merge(found)
-
-
-def _folded(pairs: Pairs, sign: int) -> list[Cells]:
-    if not len(pairs):
-        return []
-    columns = (pairs.series, pairs.minute, pairs.true_class, pairs.predicted, pairs.rank)
-    (series, minute, true_class, predicted, rank), sums = sum_by_key(columns)
-    confusion = pair_index(true_class, predicted)
-    ranked = pair_index(true_class, rank.astype(np.uint32))
-    history = CellKind.ADDED if sign > 0 else CellKind.RETRACTED
-    return [
-        count(CellKind.CONFUSION, series, minute, confusion, sums * sign),
-        count(CellKind.RANK, series, minute, ranked, sums * sign),
-        *_delays(pairs, sign),
-        count(history, series, 0, confusion, sums),
-        *(_scores(pairs, scored, sign) for scored in pairs.scored),
-    ]
-
-
-def _delays(pairs: Pairs, sign: int) -> list[Cells]:
-    defaulted = pairs.delay_ms == NO_DELAY
-    if not defaulted.any():
-        bins = delay_bin(pairs.delay_ms)
-        return [count(CellKind.DELAY, pairs.series, pairs.minute, bins, sign)]
-    late = ~defaulted
-    bins = delay_bin(pairs.delay_ms[late])
-    return [
-        count(CellKind.DELAY, pairs.series[late], pairs.minute[late], bins, sign),
-        count(CellKind.DEFAULTED, pairs.series[defaulted], pairs.minute[defaulted], 0, sign),
-    ]
-
-
-def _scores(pairs: Pairs, scored: Scored, sign: int) -> Cells:
-    rows, k = scored.codes.shape
-    if not rows * k:
-        return empty_cells()
-    at = slice(None) if scored.at is None else scored.at
-    hour = pairs.minute[at] - pairs.minute[at] % HOUR_MINUTES
-    if scored.classes is None:
-        classes = np.broadcast_to(np.arange(k, dtype=np.uint32), (rows, k))
-    else:
-        classes = scored.classes
-    low = (scored.codes & np.uint16(CODE_MASK)).astype(np.uint32)
-    low += (classes == pairs.true_class[at][:, None]) * TRUE_BIT
-    index = pair_index(classes, low)
-    return count(
-        CellKind.SCORES,
-        np.repeat(pairs.series[at], k),
-        np.repeat(hour, k),
-        index.ravel(),
-        sign,
+    came, went = _matched(added, 1), _matched(taken_back, -1)
+    both = _joined(came, went)
+    return concatenate(
+        (
+            count(CellKind.CONFUSION, both.series, both.minute, both.confusion, both.weight),
+            count(CellKind.RANK, both.series, both.minute, both.ranked, both.weight),
+            _delays(added, taken_back),
+            count(CellKind.ADDED, came.series, 0, came.confusion, came.weight),
+            count(CellKind.RETRACTED, went.series, 0, went.confusion, -went.weight),
+            score_cells(_kept(added), _kept(taken_back)),
+            _defaulted(added, taken_back),
+        )
     )
+
+
+class _Matched(NamedTuple):
+    """Pairs that are alike but for their delay and scores; signed by their weight."""
+
+    series: U32
+    minute: U32
+    confusion: U64
+    ranked: U64
+    weight: I64
+
+    @property
+    def size(self) -> int:
+        return len(self.weight)
+
+
+def _matched(pairs: Pairs, sign: int) -> _Matched:
+    columns = (pairs.series, pairs.minute, pairs.true_class, pairs.predicted, pairs.rank)
+    (series, minute, true_class, predicted, rank), sums = sum_by_key(columns, sign)
+    ranked = pair_index(true_class, rank.astype(np.uint32))
+    return _Matched(series, minute, pair_index(true_class, predicted), ranked, sums)
+
+
+def _joined(came: _Matched, went: _Matched) -> _Matched:
+    if not (came.size and went.size):
+        return came if came.size else went
+    return _Matched(
+        np.concatenate((came.series, went.series)),
+        np.concatenate((came.minute, went.minute)),
+        np.concatenate((came.confusion, went.confusion)),
+        np.concatenate((came.ranked, went.ranked)),
+        np.concatenate((came.weight, went.weight)),
+    )
+
+
+def _delays(added: Pairs, taken_back: Pairs) -> Cells:
+    parts = []
+    for pairs, sign in ((added, 1), (taken_back, -1)):
+        series, minute, delay_ms = pairs.series, pairs.minute, pairs.delay_ms
+        late = delay_ms != NO_DELAY
+        if not late.all():
+            series, minute, delay_ms = series[late], minute[late], delay_ms[late]
+        if len(delay_ms):
+            parts.append(count(CellKind.DELAY, series, minute, delay_bin(delay_ms), sign))
+    return _sum(parts)
+
+
+def _defaulted(added: Pairs, taken_back: Pairs) -> Cells:
+    parts = []
+    for pairs, sign in ((added, 1), (taken_back, -1)):
+        by_default = pairs.delay_ms == NO_DELAY
+        if by_default.any():
+            series, minute = pairs.series[by_default], pairs.minute[by_default]
+            parts.append(count(CellKind.DEFAULTED, series, minute, 0, sign))
+    return _sum(parts)
+
+
+def _sum(parts: list[Cells]) -> Cells:
+    """The sum of normalised cells."""
+    return parts[0] if len(parts) == 1 else merge(parts)
+
+
+def _kept(pairs: Pairs) -> list[KeptRows]:
+    """The rows with scores, where they count."""
+    found = []
+    for scored in pairs.scored:
+        at = slice(None) if scored.at is None else scored.at
+        minute = pairs.minute[at]
+        hour = minute - minute % HOUR_MINUTES
+        found.append(
+            KeptRows(pairs.series[at], hour, pairs.true_class[at], scored.classes, scored.codes)
+        )
+    return found
 
 
 def ranks_of(true_class: U32, scored: Scored | None, predicted: U32) -> U8:

@@ -1,0 +1,173 @@
+"""An open-addressing table from keys to the newest row that has each, in numpy.
+
+A slot is a uint64: the upper half of the key's hash, and the row's number + 1 (0 is empty). Rows of
+one key are chained from the newest to the oldest. Nothing is ever removed but what came last, so no
+tombstones are needed; a full table is rebuilt at twice its size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from leadline.metrics.core.keys import Keys
+from leadline.metrics.core.rows import Bools, Growing, I64
+from leadline.records.ids import U64
+
+SLOTS_MIN = 4096
+LOAD_MAX = 0.5
+"""Beyond this the probes get long."""
+_ROW = np.uint64(0xFFFF_FFFF)
+_TAG = np.uint64(32)
+
+
+class KeyIndex:
+    """Rows by key. The rows are numbered in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self._hash, self._low = Growing(np.uint64), Growing(np.uint64)
+        self._before = Growing(np.int32)
+        self._slots = np.zeros(SLOTS_MIN, np.uint64)
+        self._rebuilt = 0  # rows that the last rebuild entered in no order
+
+    def __len__(self) -> int:
+        return len(self._hash)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of all rows."""
+        return Keys(self._hash.values, self._low.values)
+
+    @property
+    def before(self) -> I64:
+        """int32: for each row the row before it of the same key, -1 for the first."""
+        return self._before.values
+
+    def add(self, keys: Keys) -> Bools:
+        """Adds rows; returns for each whether its key was there, earlier in these rows included."""
+        first, count = len(self), len(keys.hash)
+        self._hash.extend(count)[:] = keys.hash
+        self._low.extend(count)[:] = keys.low
+        before = self._before.extend(count)
+        if len(self) > LOAD_MAX * len(self._slots):
+            self._rebuild(4 * len(self))
+        else:
+            self._insert(first)
+        return before >= 0
+
+    def find(self, keys: Keys) -> I64:
+        """The newest row of each key, int64 (n,); -1 where there is none."""
+        if not len(self):
+            return np.full(len(keys.hash), -1, np.int64)
+        mask = np.uint64(len(self._slots) - 1)
+        place = (keys.hash & mask).view(np.int64)
+        slot = self._slots.take(place)
+        row = (slot & _ROW).view(np.int64) - 1
+        same = (slot ^ keys.hash) >> _TAG == 0
+        same &= row >= 0
+        at = row[same]
+        same[same] = (self._hash.values.take(at) == keys.hash[same]) & (
+            self._low.values.take(at) == keys.low[same]
+        )
+        same_row = np.where(same, row, -1)
+        todo = np.flatnonzero(~same & (row >= 0))
+        place = place[todo]
+        while len(todo):
+            place = (place + 1) & int(mask)
+            slot = self._slots[place]
+            row = (slot & _ROW).view(np.int64) - 1
+            same = self._has(row, keys.hash[todo], keys.low[todo])
+            same_row[todo[same]] = row[same]
+            on = ~same & (row >= 0)
+            todo, place = todo[on], place[on]
+        return same_row
+
+    def cut(self, size: int) -> None:
+        """Forgets the rows from number `size` on, as if they had never been added."""
+        if size == len(self):
+            return
+        if size < self._rebuilt:
+            self._cut_columns(size)
+            self._rebuild(4 * size)
+            return
+        keys = Keys(self._hash.values[size:].copy(), self._low.values[size:].copy())
+        before = self.before[size:].copy()
+        newest = self._places(keys)
+        self._cut_columns(size)
+        oldest = before < size  # of each key one row: what stood there before it
+        rows = before[oldest].astype(np.int64)
+        entries = (keys.hash[oldest] >> _TAG << _TAG) | (rows + 1).astype(np.uint64)
+        self._slots[newest[oldest]] = np.where(rows >= 0, entries, np.uint64(0))
+
+    def clear(self) -> None:
+        """Forgets all rows."""
+        self._cut_columns(0)
+        self._slots = np.zeros(SLOTS_MIN, np.uint64)
+        self._rebuilt = 0
+
+    def _cut_columns(self, size: int) -> None:
+        for column in (self._hash, self._low, self._before):
+            column.cut(size)
+
+    def _rebuild(self, slots_min: int) -> None:
+        slots = SLOTS_MIN
+        while slots < slots_min:
+            slots *= 2
+        self._slots = np.zeros(slots, np.uint64)
+        self._rebuilt = len(self)
+        self._insert(0)
+
+    def _insert(self, first: int) -> None:
+        """Enters the rows from `first` on, and links them to those of the same key before."""
+        keys = Keys(self._hash.values[first:], self._low.values[first:])
+        rows = np.arange(first, len(self), dtype=np.int64)
+        place = self._places(keys, claim=rows)
+        entry = (keys.hash >> _TAG << _TAG) | (rows + 1).view(np.uint64)
+        found = (self._slots.take(place) & _ROW).view(np.int64) - 1
+        before = self._before.values[first:]
+        before[:] = np.where(found < first, found, -1)  # a claim of these rows is no row before
+        self._slots[place] = entry
+        last = self._slots.take(place) == entry
+        if not last.all():
+            self._link(place, rows, before, last)
+            keep = np.flatnonzero(last)
+            self._slots[place[keep]] = entry[keep]
+
+    def _link(self, place: I64, rows: I64, before: I64, last: Bools) -> None:
+        """Chains rows of one key among the new ones; marks in `last` the newest of each key."""
+        several = np.flatnonzero(np.isin(place, place[~last]))
+        several = several[np.argsort(place[several], kind="stable")]
+        follows = place[several[1:]] == place[several[:-1]]
+        before[several[1:][follows]] = rows[several[:-1][follows]]
+        last[several] = True
+        last[several[:-1][follows]] = False
+
+    def _places(self, keys: Keys, claim: I64 | None = None) -> I64:
+        """The slot of each key; an empty one is claimed for the row that comes first to it."""
+        mask = len(self._slots) - 1
+        place = (keys.hash & np.uint64(mask)).view(np.int64)
+        todo = np.arange(len(place))
+        entry = None
+        if claim is not None:
+            entry = (keys.hash >> _TAG << _TAG) | (claim + 1).view(np.uint64)
+        while len(todo):
+            at = place[todo]
+            slot = self._slots[at]
+            if entry is not None:
+                empty = slot == 0
+                if empty.any():
+                    self._slots[at[empty]] = entry[todo[empty]]
+                    slot = self._slots[at]
+            row = (slot & _ROW).view(np.int64) - 1
+            on = ~self._has(row, keys.hash[todo], keys.low[todo])
+            todo = todo[on]
+            place[todo] = (at[on] + 1) & mask
+        return place
+
+    def _has(self, row: I64, hash_: U64, low: U64) -> Bools:
+        """Whether each row (-1: none) has the key."""
+        found: Bools = row >= 0
+        at = row[found]
+        found[found] = (self._hash.values.take(at) == hash_[found]) & (
+            self._low.values.take(at) == low[found]
+        )
+        return found

@@ -42,7 +42,7 @@ environment = \
 	$(1)/bin/uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e . && \
 	touch $(1)/.installed
 
-.PHONY: help setup tools check protos protos-release locks test test-fast demo demo-open bench clean
+.PHONY: help setup tools check protos protos-release locks test test-fast demo demo-open bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -125,6 +125,11 @@ demo-open: demo ## show the data of the last demo again
 
 bench: setup tools ## measure throughput and delays against the stated targets
 	python -m load_tests
+
+SOAK_OPTIONS = --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED))
+
+soak: .venv/.installed java $(KAFKA_JARS) ## kill and cut owners, broker and database for ROUNDS=100 rounds, then compare every cell (SEED=1)
+	PYTHONPATH=tests:tests/support python -m soak $(SOAK_OPTIONS)
 
 clean: ## remove all that make has made
 	rm -rf .venv .venv-demo $(TOOLS) .demo .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -38,6 +38,7 @@ DAMAGED_SHARE = 0.5  # of the kills of owners
 TWICE_SHARE = 0.3  # of the rounds have a second fault
 LONG_SHARE = 0.15  # of the holes outlast the services' own deadlines
 LONG_SECONDS = 12.0
+SETTLE_SHARE = 0.6
 RULE_CHANGES_MIN = 3
 
 
@@ -80,6 +81,8 @@ class Round:
     before: seconds of calm before the first harm.
     apart: seconds between the harms, if there are two.
     hold: seconds until they are healed, in reverse order.
+    settle: the next round waits until every shard commits again; else it comes upon a system
+        that is still recovering.
     """
 
     number: int
@@ -87,6 +90,7 @@ class Round:
     before: float
     apart: float
     hold: float
+    settle: bool
 
 
 @dataclass
@@ -115,6 +119,22 @@ def has_twin(slot, roles, partitions):
     return owned(roles[slot], partitions) <= set().union(
         *(owned(role, partitions) for role in others)
     )
+
+
+def rules_of(seed, revision):
+    """The rules of a revision, as an owner's settings; windows are short, so that they end."""
+    rng = random.Random(f"rules {seed} {revision}")
+    label_window = rng.choice((20, 30, 40, 60))
+    return {
+        "rules_revision": revision,
+        "label_window_seconds": label_window,
+        "prediction_window_seconds": rng.choice((5, 10, 20)),
+        "pair_window_seconds": rng.choice((5, 10, label_window)),
+        "event_time_bound_seconds": rng.choice((600, 3600, 86_400)),
+        "slices_per_version_max": rng.choice((6, 9, 1000)),
+        "pairs_max": rng.choice((1, 2, 4)),
+        "default_labels": rng.choice(({}, {"clicks": 0}, {"clicks": 1, "digits": 3})),
+    }
 
 
 def plan(seed, rounds, partitions):
@@ -174,7 +194,8 @@ class _Planner:
             hold = self.rng.uniform(1.0, 4.0)
             if self.rng.random() < LONG_SHARE:
                 hold = LONG_SECONDS
-        return round(before, 2), round(apart, 2), round(hold, 2)
+        settle = self.rng.random() < SETTLE_SHARE
+        return round(before, 2), round(apart, 2), round(hold, 2), settle
 
     def _harm(self, fault):
         if fault == "kill owner":

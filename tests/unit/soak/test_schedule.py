@@ -1,7 +1,7 @@
 """The soak's schedule: the seed decides it, owners overlap, and nothing is left out."""
 
 import pytest
-from soak.schedule import DAMAGES, FAULTS, SLOTS, covered, has_twin, owned, plan
+from soak.schedule import DAMAGES, FAULTS, SLOTS, covered, has_twin, owned, plan, rules_of
 
 PARTITIONS = 4
 SEEDS = range(10)
@@ -78,3 +78,10 @@ def test_two_harms_of_a_round_concern_different_things(seed):
     for round_ in plan(seed, 100, PARTITIONS).rounds:
         things = [harm.fault.split()[-1] for harm in round_.harms]
         assert len(set(things)) == len(things)
+
+
+def test_rules_differ_from_revision_to_revision_and_pairs_fit_the_window():
+    found = [rules_of(1, revision) for revision in range(1, 30)]
+    assert found == [rules_of(1, revision) for revision in range(1, 30)]
+    assert len({str({**one, "rules_revision": 0}) for one in found}) > 20
+    assert all(one["pair_window_seconds"] <= one["label_window_seconds"] for one in found)

@@ -8,6 +8,7 @@ service.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from leadline.records.batches import LabelBatch, LabelHeader, PredictionBatch, PredictionHeader
 from leadline.records.ids import partition_of
-from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, Stream
+from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, LogWriter, Stream
 from leadline.wire.batches import encode_labels, encode_predictions
 
 CLASSES = 10
@@ -36,6 +37,8 @@ class Shape:
         rows: of a message.
         partitions: of both topics.
         models: the messages go round them.
+        scores: whether predictions carry ten of them.
+        plain: every prediction once, with one label, all labels after all predictions.
     """
 
     predictions: int
@@ -43,6 +46,7 @@ class Shape:
     partitions: int = 1
     models: int = 1
     scores: bool = True
+    plain: bool = False
 
 
 @dataclass(slots=True)
@@ -76,13 +80,53 @@ def fill(log: Log, stream: Stream, shape: Shape, now_us: int, seed: int = 1) -> 
     ends = np.zeros((shape.partitions, 2), np.int64)
     share = shape.predictions // shape.partitions
     for partition in range(shape.partitions):
+        before = ""
         messages = _messages(rng, shape, partition, share, now_us, expected)
+        if shape.plain:
+            messages = iter(sorted(messages, key=lambda each: each[0], reverse=True))
         for topic, value in messages:
+            if shape.plain and before not in {"", topic}:
+                _pass_time(writer)
+            before = topic
             writer.append(stream.topic(topic), partition, value)
-            ends[partition, topic == LABELS] += 1
+            ends[partition, int(topic == LABELS)] += 1
         writer.flush(120)
     writer.close()
     expected.ends = {at: (int(p), int(l)) for at, (p, l) in enumerate(ends)}
+    return expected
+
+
+def _pass_time(writer: LogWriter) -> None:
+    """What is written next has a later append time: consumers that order by it need that."""
+    writer.flush(120)
+    time.sleep(0.05)
+
+
+def fill_singles(log: Log, stream: Stream, shape: Shape, now_us: int, seed: int = 1) -> Expected:
+    """Writes single rows, keyed by their id: all predictions of one partition, each with a label."""
+    rng = np.random.default_rng(seed)
+    expected = Expected(np.zeros((CLASSES, CLASSES), np.int64))
+    n = shape.predictions
+    ids = time_ordered_ids(rng, n, now_us // 1000 - 60_000, 1_000.0)
+    scores = rng.dirichlet(np.full(CLASSES, 0.3), n).astype(np.float32)
+    said = scores.argmax(axis=1).astype(np.uint32)
+    true = rng.integers(0, CLASSES, n).astype(np.uint32)
+    keys = ids.astype(">u8").tobytes()
+    writer = log.writer()
+    for at in range(n):
+        row, key = slice(at, at + 1), keys[16 * at : 16 * at + 16]
+        value = _predictions(shape, "model-0", ids[row], said[row], scores[row], now_us)
+        writer.append(stream.topic(PREDICTIONS), 0, value, key)
+    writer.flush(120)
+    for at in range(n):
+        row, key = slice(at, at + 1), keys[16 * at : 16 * at + 16]
+        value = _labels("model-0", ids[row], true[row], now_us)
+        writer.append(stream.topic(LABELS), 0, value, key)
+    writer.flush(120)
+    writer.close()
+    np.add.at(expected.matrix, (true, said), 1)
+    expected.predictions = expected.labels = n
+    expected.ends = {0: (n, n)}
     return expected
 
 
@@ -154,20 +198,22 @@ def _one(
     said = scores.argmax(axis=1).astype(np.uint32)
     right = rng.random(n) < 0.8
     true = np.where(right, said, rng.integers(0, CLASSES, n)).astype(np.uint32)
-    lost = rng.random(n) < UNMATCHED
+    odd = 0.0 if shape.plain else 1.0
+    lost = rng.random(n) < UNMATCHED * odd
     label_ids = ids.copy()
     label_ids[lost] ^= np.uint64(0xFFFF)  # another id, most likely of another partition too
     lost = _keep_partition(label_ids, ids, lost, shape.partitions)
 
-    again = rng.random(n) < DUPLICATE
-    fixed = (rng.random(n) < CORRECTED) & ~lost
+    again = rng.random(n) < DUPLICATE * odd
+    fixed = (rng.random(n) < CORRECTED * odd) & ~lost
     final = true.copy()
     final[fixed] = (true[fixed] + 1) % CLASSES
 
     first = _predictions(shape, model, ids, said, scores, now_us)
     labels = _labels(model, label_ids, true, now_us)
     order = [(PREDICTIONS, first), (LABELS, labels)]
-    yield from reversed(order) if number % LABELS_FIRST == 0 else order
+    early = not shape.plain and number % LABELS_FIRST == 0
+    yield from reversed(order) if early else order
     due = number + LAG_MESSAGES
     if again.any():
         value = _predictions(shape, model, ids[again], said[again], scores[again], now_us + 1)

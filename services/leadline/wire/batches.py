@@ -56,6 +56,8 @@ INPUT_REF_MAX = 300
 """Characters of a blob's key, of which there are at most 270; databases bound what they index."""
 UNOBSERVED_MAX = 1 << 40
 """No producer loses so many between two batches, and no sum of such counts overflows."""
+FAR_FUTURE_US = np.uint64(2**62)
+"""Later times are taken for this one."""
 COUNTED_KINDS = frozenset({TaskKind.BINARY, TaskKind.MULTICLASS})
 """Task kinds that this version counts; others are dead-lettered until it does."""
 
@@ -171,29 +173,18 @@ def _predictions(framed: bytes) -> PredictionBatch:
         if not _prediction_lengths_fit(twin):
             raise InputError(DeadLetterReason.COLUMN_LENGTH, _prediction_lengths(twin))
     _check_reader(twin.reader, twin.model, twin.version)
-    header = PredictionHeader(
-        model=_name("model", twin.model),
-        version=_name("version", twin.version),
-        task=_name("task", twin.task or twin.model),
-        kind=_kind(twin.kind),
-        class_count=twin.class_count,
-        class_digest=twin.class_digest,
-        log_rate=_rate("log_rate", twin.log_rate or 1.0),
-        imported=twin.imported,
-        producer=twin.producer,
-    )
     n, width = twin.n, twin.vector_width
     return PredictionBatch(
-        header=header,
-        ids=_ids(twin.id),
-        event_time_us=_times(twin.event_time_us),
+        header=prediction_header(twin),
+        ids=ids_of(twin.id),
+        event_time_us=times_of(twin.event_time_us),
         predicted=np.frombuffer(twin.predicted_class, "<u4"),
         scores=_matrix(twin.score, "<f4", n, twin.class_count),
         top_classes=_matrix(twin.top_class, "<u4", n, twin.top_k),
         top_scores=_matrix(twin.top_score, "<f4", n, twin.top_k),
         vectors=_matrix(twin.vector, "<f4", n, width),
-        slices=_slices(twin),
-        kept=tuple(_kept(kept, n) for kept in twin.kept),
+        slices=slice_columns(twin),
+        kept=kept_rows(twin, n),
         unobserved=tuple(_unobserved(lost) for lost in twin.unobserved),
     )
 
@@ -210,20 +201,10 @@ def _labels(framed: bytes) -> LabelBatch:
                 f"{len(twin.label_time_us) // 8} times and {len(twin.true_class) // 4} classes.",
             )
     _check_reader(twin.reader, twin.task)
-    header = LabelHeader(
-        task=_name("task", twin.task),
-        kind=_kind(twin.kind),
-        class_count=twin.class_count,
-        class_digest=twin.class_digest,
-        source=twin.source,
-        source_rank=twin.source_rank,
-        imported=twin.imported,
-        producer=twin.producer,
-    )
     return LabelBatch(
-        header=header,
-        ids=_ids(twin.id),
-        label_time_us=_times(twin.label_time_us),
+        header=label_header(twin),
+        ids=ids_of(twin.id),
+        label_time_us=times_of(twin.label_time_us),
         true_class=np.frombuffer(twin.true_class, "<u4"),
     )
 
@@ -236,6 +217,35 @@ def _is_tick(plain: Any, error: InputError, framed: bytes) -> bool:  # noqa: ANN
         return bool(plain.FromString(unframed(framed)) == plain(reader=READER))
     except DecodeError:
         return False
+
+
+def prediction_header(twin: twin_pb2.PredictionBatchTwin) -> PredictionHeader:
+    """The header of a batch; InputError when it is not possible."""
+    return PredictionHeader(
+        model=_name("model", twin.model),
+        version=_name("version", twin.version),
+        task=_name("task", twin.task or twin.model),
+        kind=_kind(twin.kind),
+        class_count=twin.class_count,
+        class_digest=twin.class_digest,
+        log_rate=_rate("log_rate", twin.log_rate or 1.0),
+        imported=twin.imported,
+        producer=twin.producer,
+    )
+
+
+def label_header(twin: twin_pb2.LabelBatchTwin) -> LabelHeader:
+    """The header of a batch; InputError when it is not possible."""
+    return LabelHeader(
+        task=_name("task", twin.task),
+        kind=_kind(twin.kind),
+        class_count=twin.class_count,
+        class_digest=twin.class_digest,
+        source=twin.source,
+        source_rank=twin.source_rank,
+        imported=twin.imported,
+        producer=twin.producer,
+    )
 
 
 def unframed(value: bytes) -> bytes:
@@ -385,7 +395,8 @@ def _rate(name: str, rate: float) -> float:
     return rate
 
 
-def _slices(twin: twin_pb2.PredictionBatchTwin) -> tuple[SliceColumn, ...]:
+def slice_columns(twin: twin_pb2.PredictionBatchTwin) -> tuple[SliceColumn, ...]:
+    """The slice columns of a batch; InputError when they are not possible."""
     names = [column.name for column in twin.slices]
     if len(names) > SLICES_MAX or len(set(names)) < len(names) or not all(names):
         raise InputError(
@@ -400,6 +411,11 @@ def _slices(twin: twin_pb2.PredictionBatchTwin) -> tuple[SliceColumn, ...]:
         SliceColumn(column.name, tuple(column.value), np.frombuffer(column.code, "<u4"))
         for column in twin.slices
     )
+
+
+def kept_rows(twin: twin_pb2.PredictionBatchTwin, n: int) -> tuple[KeptRow, ...]:
+    """The kept rows of a batch of n rows; InputError when they are not possible."""
+    return tuple(_kept(kept, n) for kept in twin.kept)
 
 
 def _kept(kept: events_pb2.KeptRow, n: int) -> KeptRow:
@@ -430,14 +446,17 @@ def _unobserved(lost: events_pb2.Unobserved) -> tuple[UnobservedReason, int]:
     return _enum(UnobservedReason, lost.reason), lost.count
 
 
-def _ids(column: bytes) -> U64:
+def ids_of(column: bytes) -> U64:
+    """Ids (n, 2), a view of the column."""
     return np.frombuffer(column, np.uint64).reshape(-1, 2)
 
 
-def _times(column: bytes) -> I64:
+def times_of(column: bytes) -> I64:
     """Unsigned microseconds as int64: times beyond its range are the far future."""
     times = np.frombuffer(column, "<u8")
-    clipped: I64 = np.minimum(times, np.uint64(2**62)).astype(np.int64)
+    if not len(times) or times.max() <= FAR_FUTURE_US:
+        return times.view("<i8")
+    clipped: I64 = np.minimum(times, FAR_FUTURE_US).astype(np.int64)
     return clipped
 
 

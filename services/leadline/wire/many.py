@@ -1,23 +1,57 @@
 """Many records at once: what decoding them one by one gives, for a fraction of the price.
 
 Rows of records with equal headers become one batch. `batches.decode_predictions` and
-`batches.decode_labels` are the reference: what is good, what is refused and why is theirs.
+`batches.decode_labels` are the reference: what is good, what is refused and why is theirs, and
+they decode whatever is written in an unusual way. The others are read in three steps: records of
+equal length that are written alike by `layouts`, the rest by `scan`, both without parsing a column;
+all rows are then checked at once by `blocks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
 
-from leadline.records.batches import I64, Decoded, LabelBatch, PredictionBatch
-from leadline.records.columns import concat_labels, concat_predictions
-from leadline.records.errors import Refusal, StoppedError
-from leadline.wire.batches import decode_labels, decode_predictions
+from leadline.records.batches import (
+    I64,
+    Decoded,
+    KeptRow,
+    LabelBatch,
+    LabelHeader,
+    PredictionBatch,
+    PredictionHeader,
+)
+from leadline.records.errors import InputError, StoppedError
+from leadline.v1 import twin_pb2
+from leadline.wire.batches import (
+    ROWS_MAX,
+    decode_labels,
+    decode_predictions,
+    kept_rows,
+    label_header,
+    prediction_header,
+    slice_columns,
+)
+from leadline.wire.blocks import Block, Numbered, Shape, Source
+from leadline.wire.deal import deal
+from leadline.wire.layouts import Matrix, same_places, value_spans
+from leadline.wire.scan import Scan, scan
 
 Batch = TypeVar("Batch")
+
+ALIKE_MIN = 8
+"""Records of one length that are worth to be compared; fewer are scanned one by one."""
+LENGTH_MAX = 8_192
+"""Bytes of records that are compared; larger ones cost little a row when they are scanned."""
+LAYOUTS_MAX = 8
+"""Layouts that are tried among the records of one length; the rest is scanned one by one."""
+LABEL_WIDTHS = (16, 8, 4)
+NO_CODES: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +82,7 @@ class DecodedMany(Generic[Batch]):
     """
 
     rows: tuple[Rows[Batch], ...]
-    refusals: tuple[tuple[int, Refusal], ...]
+    refusals: tuple[Numbered, ...]
     records: int
     stopped: StoppedError | None
 
@@ -60,68 +94,237 @@ def decode_many_predictions(
 
     A record with `unobserved` counts has rows of its own: the counts belong to its place.
     """
-    return _many(
-        values, partition, partitions, decode_predictions, _prediction_key, concat_predictions
-    )
+    return _Many(PREDICTIONS, values, partition, partitions).decoded()
 
 
 def decode_many_labels(
     values: Sequence[bytes], partition: int, partitions: int
 ) -> DecodedMany[LabelBatch]:
     """The good rows of records of `labels`, and what is refused."""
-    return _many(values, partition, partitions, decode_labels, _label_key, concat_labels)
+    return _Many(LABELS, values, partition, partitions).decoded()
 
 
-def _many(
-    values: Sequence[bytes],
-    partition: int,
-    partitions: int,
-    decode: Callable[[bytes, int, int], Decoded[Any]],
-    key_of: Callable[[int, Any], object],
-    concat: Callable[[list[Any]], Any],
-) -> DecodedMany[Any]:
-    groups: dict[object, list[tuple[int, Any]]] = {}
-    refusals: list[tuple[int, Refusal]] = []
-    stopped, at = None, len(values)
-    for record, value in enumerate(values):
+class _Side(NamedTuple):
+    """What differs between the two topics."""
+
+    twin: Any
+    header: Callable[[Any], PredictionHeader | LabelHeader]
+    decode: Callable[[bytes, int, int], Decoded[Any]]
+
+
+PREDICTIONS = _Side(twin_pb2.PredictionBatchTwin, prediction_header, decode_predictions)
+LABELS = _Side(twin_pb2.LabelBatchTwin, label_header, decode_labels)
+
+
+class _Head(NamedTuple):
+    """A head that was parsed: the source of all records that hold nothing beside it."""
+
+    source: Source
+    top_k: int
+    vector_width: int
+
+
+class _Content(NamedTuple):
+    """A scanned record that is good as a whole."""
+
+    scan: Scan
+    shape: Shape
+    source: Source
+    codes: tuple[bytes, ...]
+    kept: tuple[KeptRow, ...]
+
+
+class _Many:
+    """One call: gathers the rows of all records, then deals them out."""
+
+    def __init__(
+        self, side: _Side, values: Sequence[bytes], partition: int, partitions: int
+    ) -> None:
+        self._side, self._values = side, values
+        self._of = (partition, partitions)
+        self._heads: dict[bytes, _Head] = {}
+        self._likely = 0
+        self._blocks: dict[Shape, Block] = {}
+        self._refusals: list[Numbered] = []
+        self._end = len(values)
+        self._stopped: StoppedError | None = None
+
+    def decoded(self) -> DecodedMany[Any]:
+        """All that the records hold."""
+        for record in self._alike():
+            try:
+                self._one(record)
+            except StoppedError as error:
+                self._end, self._stopped = record, error
+                break
+        rows: list[Rows[Any]] = []
+        for block in self._blocks.values():
+            hands, refusals = deal(block, *self._of, self._end)
+            rows += [Rows(*hand) for hand in hands]
+            self._refusals += refusals
+        rows.sort(key=lambda each: each.first)
+        refusals = [each for each in self._refusals if each[0] < self._end]
+        refusals.sort(key=lambda each: (each[0], each[1].row))
+        return DecodedMany(tuple(rows), tuple(refusals), self._end, self._stopped)
+
+    # -- records that are written alike -------------------------------------------------------
+
+    def _alike(self) -> list[int]:
+        """Reads what is written alike; the other records, in order."""
+        left: list[I64] = []
+        lengths = np.fromiter(map(len, self._values), np.int64, len(self._values))
+        for records in _by_value(lengths):
+            if len(records) < ALIKE_MIN or lengths[records[0]] > LENGTH_MAX:
+                left.append(records)
+                continue
+            rest = records
+            for _ in range(LAYOUTS_MAX):
+                rest = self._layout(rest, left)
+                if len(rest) < ALIKE_MIN:
+                    break
+            left.append(rest)
+        return sorted(np.concatenate(left).tolist()) if left else []
+
+    def _layout(self, records: I64, left: list[I64]) -> I64:
+        """Reads the records that are written like the first; the others."""
+        example = self._content(self._values[records[0]])
+        spans = None if example is None else value_spans(example.scan)
+        if example is None or spans is None:
+            left.append(records[:1])
+            return records[1:]
+        matrix = Matrix.of([self._values[record] for record in records.tolist()])
+        alike = matrix.alike(spans)
+        block, numbers = self._block(example.shape), []
+        for at in alike.examples:
+            content = self._content(self._values[records[at]])
+            fits = content is not None and same_places(content.scan, example.scan)
+            if content is not None and fits and content.shape == example.shape:
+                numbers.append(block.number(content.source))
+            else:
+                numbers.append(-1)
+        sources = np.append(np.array(numbers, np.int64), -1)[alike.group]
+        good = None if (sources >= 0).all() else sources >= 0
+        columns = [matrix.column(span, good) for span in spans[: len(example.shape[0])]]
+        columns += [matrix.column(span, good) for span in example.scan.codes]
+        if good is None:
+            block.add_many(records, sources, example.scan.n, columns)
+            return records[:0]
+        block.add_many(records[good], sources[good], example.scan.n, columns)
+        return records[~good]
+
+    # -- records one by one -------------------------------------------------------------------
+
+    def _one(self, record: int) -> None:
+        """Reads one record; raises StoppedError when it asks for a newer reader."""
+        value = self._values[record]
+        content = self._content(value)
+        if content is None:
+            self._unusual(record, value)
+            return
+        found, shape, source, codes, kept = content
+        block = self._block(shape)
+        columns = [value[start:end] for start, end in found.columns[: len(shape[0])]]
+        block.add(record, block.number(source), found.n, [*columns, *codes], kept)
+
+    def _unusual(self, record: int, value: bytes) -> None:
+        """Decodes a record by the reference."""
+        decoded = self._side.decode(value, *self._of)
+        self._refusals += [(record, refusal) for refusal in decoded.refusals]
+        if decoded.batch is None:
+            return
+        source, kept, arrays = _parts(decoded.batch, record)
+        n, fixed = len(decoded.batch), len(arrays) - len(source.slices)
+        rest = [0 if a is None or not n else a.nbytes // n for a in arrays[3:fixed]]
+        block = self._block(((*LABEL_WIDTHS, *rest), len(source.slices)))
+        columns = [b"" if array is None else array.tobytes() for array in arrays]
+        block.add(record, block.number(source), n, columns, kept)
+
+    def _content(self, value: bytes) -> _Content | None:
+        """What a record holds, its rows unchecked; None when the reference must say."""
+        found = scan(value, self._heads, self._likely, sparse=self._side is PREDICTIONS)
+        if found is None:
+            return None
+        head = self._head(found.head)
+        if head is None:
+            return None
+        widths = _widths(found, head)
+        if widths is None:
+            return None
+        if not found.sparse:
+            return _Content(found, (widths, 0), head.source, NO_CODES, ())
+        return self._sparse(found, head, widths)
+
+    def _head(self, content: bytes) -> _Head | None:
+        head = self._heads.get(content)
+        if head is None:
+            try:
+                twin = self._side.twin.FromString(content)
+                header = self._side.header(twin)
+            except (DecodeError, InputError):
+                return None
+            wide = (twin.top_k, twin.vector_width) if self._side is PREDICTIONS else (0, 0)
+            head = self._heads[content] = _Head(Source(header), *wide)
+        self._likely = len(content)
+        return head
+
+    def _sparse(self, found: Scan, head: _Head, widths: tuple[int, ...]) -> _Content | None:
         try:
-            decoded = decode(value, partition, partitions)
-        except StoppedError as error:
-            stopped, at = error, record
-            break
-        refusals += [(record, refusal) for refusal in decoded.refusals]
-        batch = decoded.batch
-        if _holds_anything(batch):
-            groups.setdefault(key_of(record, batch), []).append((record, batch))
-    rows = [
-        Rows(
-            concat([batch for _, batch in found]),
-            np.concatenate([np.full(len(batch), record) for record, batch in found]),
-            found[0][0],
-        )
-        for found in groups.values()
-    ]
-    return DecodedMany(tuple(rows), tuple(refusals), at, stopped)
+            twin = twin_pb2.PredictionBatchTwin.FromString(found.sparse)
+            if any(len(column.code) != 4 * found.n for column in twin.slices):
+                return None
+            columns, kept = slice_columns(twin), kept_rows(twin, found.n)
+        except (DecodeError, InputError):
+            return None
+        slices = tuple((column.name, column.values) for column in columns)
+        source = Source(head.source.header, slices) if slices else head.source
+        codes = tuple(column.codes.tobytes() for column in columns)
+        return _Content(found, (widths, len(columns)), source, codes, kept)
+
+    def _block(self, shape: Shape) -> Block:
+        block = self._blocks.get(shape)
+        if block is None:
+            block = self._blocks[shape] = Block(shape)
+        return block
 
 
-def _holds_anything(batch: PredictionBatch | LabelBatch | None) -> bool:
-    if batch is None:
-        return False
-    return len(batch) > 0 or (isinstance(batch, PredictionBatch) and batch.unobserved != ())
+def _by_value(numbers: I64) -> list[I64]:
+    """Positions of equal numbers, each time in order."""
+    if not len(numbers):
+        return []
+    if (numbers == numbers[0]).all():
+        return [np.arange(len(numbers))]
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
 
 
-def _prediction_key(record: int, batch: PredictionBatch) -> object:
-    if batch.unobserved:
-        return record
-    return (
-        batch.header,
-        tuple(column.name for column in batch.slices),
-        batch.scores is None,
-        0 if batch.top_classes is None else batch.top_classes.shape[1],
-        batch.top_scores is None,
-        0 if batch.vectors is None else batch.vectors.shape[1],
-    )
+def _widths(found: Scan, head: _Head) -> tuple[int, ...] | None:
+    """Bytes of a row in each column; None when a column's length does not fit."""
+    n, lengths = found.n, [end - start for start, end in found.columns]
+    if n > ROWS_MAX or lengths[:3] != [16 * n, 8 * n, 4 * n]:
+        return None
+    if isinstance(head.source.header, LabelHeader):
+        return None if any(lengths[3:]) else LABEL_WIDTHS
+    score, top_class, top_score, vector = lengths[3:]
+    top_k = 4 * n * head.top_k
+    if (
+        score not in (0, 4 * n * head.source.header.class_count)
+        or top_class != top_k
+        or top_score not in (0, top_k)
+        or vector != 4 * n * head.vector_width
+    ):
+        return None
+    return (*LABEL_WIDTHS, score // n, top_class // n, top_score // n, vector // n)
 
 
-def _label_key(_record: int, batch: LabelBatch) -> object:
-    return batch.header
+def _parts(
+    batch: PredictionBatch | LabelBatch, record: int
+) -> tuple[Source, tuple[KeptRow, ...], list[npt.NDArray[Any] | None]]:
+    """A decoded batch, taken apart into what a block gathers."""
+    if isinstance(batch, LabelBatch):
+        return Source(batch.header), (), [batch.ids, batch.label_time_us, batch.true_class]
+    slices = tuple((column.name, column.values) for column in batch.slices)
+    alone = record if batch.unobserved else -1
+    arrays: list[npt.NDArray[Any] | None] = [batch.ids, batch.event_time_us, batch.predicted]
+    arrays += [batch.scores, batch.top_classes, batch.top_scores, batch.vectors]
+    arrays += [column.codes for column in batch.slices]
+    return Source(batch.header, slices, alone, batch.unobserved), batch.kept, arrays

@@ -85,8 +85,8 @@ def test_a_cut_body_is_noticed(cells, data):
 
 def test_a_newer_format_asks_for_an_upgrade():
     body = CellsCodec().encode(empty_cells())
-    with pytest.raises(StoppedError, match="format 2") as raised:
-        CellsCodec().decode(b"\x02" + body[1:])
+    with pytest.raises(StoppedError, match="format 3") as raised:
+        CellsCodec().decode(b"\x03" + body[1:])
     assert "Upgrade" in raised.value.remedy
 
 

@@ -1,39 +1,54 @@
 """Cells as bytes: what deltas and blocks are stored as.
 
-A body is a header and one zstandard frame (level 1) of six columns, one after the other:
+Sorted cells fall into *runs*: cells of one kind, series and minute whose indices ascend in small
+steps. A run states where it begins, a cell only its step. A body is a header and one zstandard
+frame (level 1) of columns, one after the other:
 
-    header   version u8 | CRC-32 of what follows u32 | cells u32        little-endian
-    columns  kind | series | minute | index >> 32 | index & 0xFFFFFFFF | count
-    column   width u8 (0, 1, 2, 4 or 8) | first u64 | width x cells bytes
+    header   format u8 | CRC-32 of what follows u32                 little-endian
+    lengths  cells u32 | runs u32 | large u32
+    runs     kind | series | minute | index >> 32 | index & 0xFFFFFFFF
+    cells    step | count
+    large    count
+    column   width u8 (0, 1, 2, 4 or 8) | value u64 | width x length bytes
 
-All columns but `count` hold the difference to the cell before, since neighbours are alike; `first`
-is the first cell's value. Every number is zigzag-coded (0, -1, 1, -2 ... become 0, 1, 2, 3 ...) in
-the column's width, and the bytes of a column stand by significance, all lowest ones first: what is
-mostly zero lies together and compresses to almost nothing. A column of equal values has width 0.
+Run columns hold the difference to the run before, zigzag-coded (0, -1, 1, -2 ... become 0, 1, 2,
+3 ...) within 32 bits. A step is the difference to the index before; where all bits of its width are
+set, a new run begins. Counts are zigzag-coded; where there are large ones, 255 stands for the next
+of those. The bytes of a wide column stand by significance, all lowest ones first: what is mostly
+zero lies together and compresses to almost nothing. A column of equal values has width 0 and that
+value.
+
+Cells in any order come back as they were; only sorted ones become small.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from leadline.records.cells import Cells
+from leadline.records.cells import Cells, empty_cells
 from leadline.records.errors import StoppedError
 
-VERSION = 1
-COLUMNS = 6
+FORMAT = 2
 _HEADER = struct.Struct("<BI")
-_LENGTH = struct.Struct("<I")
+_LENGTHS = struct.Struct("<III")
 _COLUMN = struct.Struct("<BQ")
-_WIDTHS = (0, 1, 2, 4, 8)
+_WIDTHS = (1, 2, 4, 8)
+_STEP_WIDTHS = (1, 2)
+_RARE = 16
+"""Escapes are worth their bytes where at most one of so many values needs one."""
+_ESCAPE = 255
 _DAMAGED = "Restore the database from a backup, or rebuild the shard from the log."
 
-I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+Unsigned = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class CellsCodec:
@@ -44,107 +59,185 @@ class CellsCodec:
         self._decompressor = zstandard.ZstdDecompressor()
 
     def encode(self, cells: Cells) -> bytes:
-        """The body of cells in any order."""
-        values = _as_rows(cells)
-        first = values[:, :1].copy()
-        first[-1] = 0
-        values[:-1, 1:] -= values[:-1, :-1].copy()
-        values[:-1, :1] = 0
-        zigzag = ((values << 1) ^ (values >> 63)).view(np.uint64)
-        largest = zigzag.max(axis=1, initial=0)
-        columns = b"".join(map(_packed, zigzag, largest.tolist(), _firsts(first)))
-        content = _LENGTH.pack(len(cells)) + self._compressor.compress(columns)
-        return _HEADER.pack(VERSION, zlib.crc32(content)) + content
+        """The body of cells; smallest and fastest where they are normalised."""
+        steps, starts = _steps(cells)
+        index = cells.index[starts]
+        columns = [
+            _difference(cells.kind[starts].astype(np.uint32)),
+            _difference(cells.series[starts]),
+            _difference(cells.minute[starts]),
+            _difference((index >> np.uint64(32)).astype(np.uint32)),
+            _difference(index.astype(np.uint32)),
+        ]
+        counts, large = _counts(cells.count)
+        packed = b"".join(map(_packed, [*columns, steps, counts, large]))
+        lengths = _LENGTHS.pack(len(cells), len(starts), len(large))
+        content = lengths + self._compressor.compress(packed)
+        return _HEADER.pack(FORMAT, zlib.crc32(content)) + content
 
     def decode(self, body: bytes) -> Cells:
         """The cells of a body, in their order.
 
         Raises:
-            StoppedError: the body is damaged, or was written by a newer version.
+            StoppedError: the body is damaged, or was written by another version.
         """
-        length, columns = self._columns(body)
-        zigzag = np.zeros((COLUMNS, length), np.uint64)
-        first, at = np.zeros((COLUMNS, 1), np.uint64), 0
-        for number in range(COLUMNS):
-            at = _unpack(columns, at, zigzag[number], first[number])
-        if at != len(columns):
-            raise StoppedError(f"A stored body has {len(columns) - at} bytes too many.", _DAMAGED)
-        one = np.uint64(1)
-        values = ((zigzag >> one) ^ (~(zigzag & one) + one)).view(np.int64)
-        if length:
-            values[:-1, :1] = first.view(np.int64)[:-1]
-            np.cumsum(values[:-1], axis=1, out=values[:-1])
-        return _as_cells(values)
-
-    def _columns(self, body: bytes) -> tuple[int, bytes]:
-        """Number of cells, and the columns' bytes."""
-        if len(body) < _HEADER.size:
-            raise StoppedError(f"A stored body has {len(body)} bytes only.", _DAMAGED)
-        version, checksum = _HEADER.unpack_from(body)
-        if version != VERSION:
-            raise StoppedError(
-                f"A stored body has format {version}; this version of Leadline reads {VERSION}.",
-                "Upgrade Leadline on this machine.",
-            )
-        content = memoryview(body)[_HEADER.size :]
-        if len(content) < _LENGTH.size or zlib.crc32(content) != checksum:
-            raise StoppedError("A stored body is damaged: its checksum is wrong.", _DAMAGED)
-        (length,) = _LENGTH.unpack_from(content)
-        return length, self._decompressor.decompress(content[_LENGTH.size :])
+        content = _checked(body)
+        cells, runs, large = _LENGTHS.unpack_from(content)
+        columns = _Columns(self._decompressor.decompress(content[_LENGTHS.size :]))
+        kind, series, minute, high, low = (_sums(columns.take(runs)) for _ in range(5))
+        steps, starts = _begins(columns.take(cells), runs)
+        count = _joined_counts(columns.take(cells), columns.take(large))
+        columns.end()
+        if not cells:
+            return empty_cells()
+        lengths = np.diff(starts, append=cells)
+        index = (high.astype(np.uint64) << np.uint64(32)) | low
+        return Cells(
+            np.repeat(kind.astype(np.uint8), lengths),
+            np.repeat(series, lengths),
+            np.repeat(minute, lengths),
+            _indices(steps, starts, index),
+            count,
+        )
 
 
-def _as_rows(cells: Cells) -> I64:
-    """The columns, in their order in a body, as the rows of one matrix."""
-    values = np.empty((COLUMNS, len(cells)), np.int64)
-    values[0] = cells.kind
-    values[1] = cells.series
-    values[2] = cells.minute
-    values[3] = cells.index >> np.uint64(32)
-    values[4] = cells.index & np.uint64(0xFFFF_FFFF)
-    values[5] = cells.count
-    return values
+def _checked(body: bytes) -> memoryview:
+    """What follows the checksum."""
+    if len(body) < _HEADER.size:
+        raise StoppedError(f"A stored body has {len(body)} bytes only.", _DAMAGED)
+    version, checksum = _HEADER.unpack_from(body)
+    if version != FORMAT:
+        raise StoppedError(
+            f"A stored body has format {version}; this version of Leadline reads {FORMAT}.",
+            "Upgrade Leadline on this machine.",
+        )
+    content = memoryview(body)[_HEADER.size :]
+    if len(content) < _LENGTHS.size or zlib.crc32(content) != checksum:
+        raise StoppedError("A stored body is damaged: its checksum is wrong.", _DAMAGED)
+    return content
 
 
-def _as_cells(values: I64) -> Cells:
-    high, low = values[3].view(np.uint64), values[4].view(np.uint64)
-    return Cells(
-        values[0].astype(np.uint8),
-        values[1].astype(np.uint32),
-        values[2].astype(np.uint32),
-        (high << np.uint64(32)) | low,
-        values[5].copy(),  # so that the matrix is freed
-    )
+def _steps(cells: Cells) -> tuple[Unsigned, I64]:
+    """The step of each cell, all bits set where a run begins; and where runs begin."""
+    size = len(cells)
+    if not size:
+        return np.empty(0, np.uint8), np.empty(0, np.int64)
+    step = np.empty(size, np.uint64)
+    np.subtract(cells.index[1:], cells.index[:-1], out=step[1:])  # wraps where it descends
+    begins = np.empty(size, np.bool_)
+    begins[0] = True
+    np.not_equal(cells.kind[1:], cells.kind[:-1], out=begins[1:])
+    begins[1:] |= cells.series[1:] != cells.series[:-1]
+    begins[1:] |= cells.minute[1:] != cells.minute[:-1]
+    rare = np.count_nonzero(begins) + size // _RARE
+    for width in _STEP_WIDTHS:
+        far = begins | (step >= np.uint64((1 << (8 * width)) - 1))
+        if width == _STEP_WIDTHS[-1] or np.count_nonzero(far) <= rare:
+            break
+    starts = np.flatnonzero(far)
+    tokens: Unsigned = step.astype(f"u{width}")
+    tokens[starts] = (1 << (8 * width)) - 1
+    return tokens, starts
 
 
-def _firsts(first: I64) -> list[int]:
-    """The first value of each column; 0 where there is none."""
-    return first[:, 0].tolist() if first.size else [0] * COLUMNS
+def _indices(steps: U64, starts: I64, first: U64) -> U64:
+    """The index of each cell, where `first` are those of the runs."""
+    steps[starts] = 0
+    within = np.add.reduceat(steps, starts)
+    steps[starts[0]] = first[0]
+    steps[starts[1:]] = first[1:] - first[:-1] - within[:-1]
+    return np.cumsum(steps, out=steps)
 
 
-def _packed(zigzag: U64, largest: int, first: int) -> bytes:
-    """One column."""
+def _difference(column: U32) -> U32:
+    """Zigzag-coded differences to the one before, from 0 on, within 32 bits."""
+    found = column.copy()
+    found[1:] -= column[:-1]
+    return (found << np.uint32(1)) ^ (np.uint32(0) - (found >> np.uint32(31)))
+
+
+def _sums(column: Unsigned) -> U32:
+    """Undoes `_difference`."""
+    zigzag = column.astype(np.uint32)
+    zigzag = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
+    return np.cumsum(zigzag, dtype=np.uint32)
+
+
+def _begins(steps: Unsigned, runs: int) -> tuple[U64, I64]:
+    """Steps of 64 bits, and where runs begin."""
+    starts = np.flatnonzero(steps == steps[0]) if len(steps) else np.empty(0, np.int64)
+    if len(starts) != runs:
+        raise StoppedError(f"A stored body has {len(starts)} runs, not {runs}.", _DAMAGED)
+    return steps.astype(np.uint64), starts
+
+
+def _counts(count: I64) -> tuple[Unsigned, U64]:
+    """Zigzag-coded counts, and the large ones where they are few."""
+    zigzag = ((count << 1) ^ (count >> 63)).view(np.uint64)
+    large = zigzag >= np.uint64(_ESCAPE)
+    number = np.count_nonzero(large)
+    if not number or number * _RARE > len(count):
+        return zigzag, zigzag[:0]
+    narrow = zigzag.astype(np.uint8)
+    narrow[large] = _ESCAPE
+    return narrow, zigzag[large]
+
+
+def _joined_counts(column: Unsigned, large: Unsigned) -> I64:
+    zigzag = column.astype(np.uint64)
+    if len(large):
+        at = np.flatnonzero(column == _ESCAPE)
+        if len(at) != len(large):
+            raise StoppedError(f"A stored body has {len(at)} large counts.", _DAMAGED)
+        zigzag[at] = large
+    one = np.uint64(1)
+    return ((zigzag >> one) ^ (np.uint64(0) - (zigzag & one))).view(np.int64)
+
+
+def _packed(values: Unsigned) -> bytes:
+    """One column, as narrow as its largest value allows."""
+    if not len(values):
+        return _COLUMN.pack(0, 0)
+    largest = int(np.maximum.reduce(values))
+    if largest == int(np.minimum.reduce(values)):
+        return _COLUMN.pack(0, largest)
     width = next(width for width in _WIDTHS if largest < 1 << (8 * width))
-    if not width:
-        return _COLUMN.pack(0, first)
-    narrow = zigzag.astype(f"<u{width}")
-    if width > 1:
-        narrow = np.ascontiguousarray(narrow.view(np.uint8).reshape(-1, width).T)
-    return _COLUMN.pack(width, first) + narrow.tobytes()
+    bits = values.dtype.type
+    planes = [
+        (values >> bits(8 * place) if place else values).astype(np.uint8) for place in range(width)
+    ]
+    return b"".join([_COLUMN.pack(width, 0), *(plane.tobytes() for plane in planes)])
 
 
-def _unpack(columns: bytes, at: int, zigzag: U64, first: U64) -> int:
-    """Fills in the column that begins at `at`, with its first value; returns where it ends."""
-    if at + _COLUMN.size > len(columns):
-        raise StoppedError("A stored body ends within its columns.", _DAMAGED)
-    width: int
-    width, first[0] = _COLUMN.unpack_from(columns, at)
-    at += _COLUMN.size
-    end = at + width * len(zigzag)
-    if width not in _WIDTHS or end > len(columns):
-        raise StoppedError("A stored body ends within a column.", _DAMAGED)
-    if width:
-        planes = np.frombuffer(columns, np.uint8, end - at, at)
-        if width > 1:
-            planes = planes.reshape(width, -1).T.copy().view(f"<u{width}").reshape(-1)
-        zigzag[:] = planes
-    return end
+class _Columns:
+    """Reads columns one after the other."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def take(self, length: int) -> Unsigned:
+        """The next column; its type is as narrow as its values."""
+        if self._at + _COLUMN.size > len(self._content):
+            raise StoppedError("A stored body ends within its columns.", _DAMAGED)
+        width, value = _COLUMN.unpack_from(self._content, self._at)
+        begin = self._at + _COLUMN.size
+        self._at = begin + width * length
+        if width not in (0, *_WIDTHS) or self._at > len(self._content):
+            raise StoppedError("A stored body ends within a column.", _DAMAGED)
+        if not width:
+            return np.full(length, value, np.uint64)
+        planes = np.frombuffer(self._content, np.uint8, width * length, begin)
+        if width == 1:
+            return planes
+        found: Unsigned = planes[-length:].astype(f"u{width}")
+        for place in range(width - 2, -1, -1):
+            found <<= found.dtype.type(8)
+            found |= planes[place * length : (place + 1) * length]
+        return found
+
+    def end(self) -> None:
+        """Refuses what is left."""
+        left = len(self._content) - self._at
+        if left:
+            raise StoppedError(f"A stored body has {left} bytes too many.", _DAMAGED)

@@ -155,8 +155,13 @@ WINDOW_GAUGES = (
     ),
     WindowGauge(
         "leadline_superseded_labels",
-        "Labels of the task in the window that a higher version outranked.",
+        "Labels of predictions of the window that another label outranked.",
         lambda each: each.counts.superseded,
+    ),
+    WindowGauge(
+        "leadline_defaulted_predictions",
+        "Labelled predictions of the window whose label is the task's default.",
+        lambda each: each.counts.defaulted,
     ),
 )
 

@@ -523,12 +523,15 @@ class Counters(_message.Message):
     UNMATCHED_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
     UNOBSERVED_FIELD_NUMBER: _builtins.int
+    DEFAULTED_FIELD_NUMBER: _builtins.int
     duplicates: _builtins.int
     clamped: _builtins.int
     unmatched: _builtins.int
     """Labels of the task whose prediction has not arrived."""
     superseded: _builtins.int
-    """Labels of the task that a higher version outranked."""
+    """Labels of predictions of the scope that another label outranked."""
+    defaulted: _builtins.int
+    """Labelled predictions whose label is the task's default: none came in their window."""
     @_builtins.property
     def unobserved(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     def __init__(
@@ -539,10 +542,11 @@ class Counters(_message.Message):
         unmatched: _builtins.int = ...,
         superseded: _builtins.int = ...,
         unobserved: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        defaulted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clamped", b"clamped", "duplicates", b"duplicates", "superseded", b"superseded", "unmatched", b"unmatched", "unobserved", b"unobserved"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clamped", b"clamped", "defaulted", b"defaulted", "duplicates", b"duplicates", "superseded", b"superseded", "unmatched", b"unmatched", "unobserved", b"unobserved"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -335,16 +335,23 @@ async def test_events_beside_the_matrix_are_counted(store, now_minute, evaluatio
     writer.count(CellKind.DUPLICATE, bare, now_minute, 0, 5)
     writer.count(CellKind.UNOBSERVED, bare, now_minute, 1, 3)
     writer.count(CellKind.UNMATCHED, task, now_minute, 0, 2)
-    writer.count(CellKind.SUPERSEDED, task, now_minute, 0, 4)
+    writer.count(CellKind.SUPERSEDED, bare, now_minute, 0, 4)
+    writer.count(CellKind.DEFAULTED, bare, now_minute, 0, 6)
     writer.count(CellKind.CLAMPED, task, now_minute, 1, 1)
     writer.commit()
     found = await summary_of(evaluation)
     assert found.counters == messages.Counters(
-        duplicates=5, clamped=1, unmatched=2, superseded=4, unobserved={"queue_full": 3}
+        duplicates=5,
+        clamped=1,
+        unmatched=2,
+        superseded=4,
+        unobserved={"queue_full": 3},
+        defaulted=6,
     )
     assert [each.code for each in found.notices] == [
         "duplicate_ids",
         "unobserved",
+        "default_labels",
         "undeclared_model",
     ]
 

@@ -144,6 +144,7 @@ async def test_gauges_equal_the_api(writer, start_reader, store, clock):
                 "leadline_clamped_events": found.counters.clamped,
                 "leadline_unmatched_labels": found.counters.unmatched,
                 "leadline_superseded_labels": found.counters.superseded,
+                "leadline_defaulted_predictions": found.counters.defaulted,
             }
             assert set(wanted) == {gauge.name for gauge in WINDOW_GAUGES}
             for name, value in wanted.items():

@@ -39,6 +39,9 @@ SHARDS = {
         (CellKind.PREDICTED, 1, 101, 2, 2),
         (CellKind.CONFUSION, 1, 101, pair(2, 2), 1),
         (CellKind.UNOBSERVED, 2, 101, 1, 7),
+        (CellKind.SUPERSEDED, 0, 100, 0, 3),
+        (CellKind.SUPERSEDED, 1, 101, 0, 5),
+        (CellKind.DEFAULTED, 1, 101, 0, 1),
         (CellKind.CLAMPED, 0, 100, 0, 1),
         (CellKind.CLAMPED, 1, 100, 0, 2),
     ),
@@ -71,12 +74,14 @@ def test_shards_merge():
     assert counts.predicted.count.tolist() == [14, 2]
     assert counts.confusion.total == 10
     assert (counts.unmatched, counts.clamped, counts.unobserved) == (9, 7, ((1, 7),))
+    assert (counts.superseded, counts.defaulted) == (8, 1)
     assert counts.observed == Window(100, 116)
 
 
 def test_a_slice_counts_its_own_and_what_knows_no_slice():
     counts = view.count(SHARDS, scope.of_version(SERIES, "digits", "1", KIOSK))
     assert counts.predicted.total == 2
+    assert (counts.superseded, counts.defaulted) == (5, 1)
     assert (counts.unmatched, counts.clamped, counts.unobserved) == (9, 6, ((1, 7),))
 
 

@@ -160,6 +160,7 @@ def _counters(found: Counts) -> messages.Counters:
         clamped=found.clamped,
         unmatched=found.unmatched,
         superseded=found.superseded,
+        defaulted=found.defaulted,
         unobserved={reason_name(reason): count for reason, count in found.unobserved},
     )
 

@@ -31,7 +31,7 @@ U64 = npt.NDArray[np.uint64]
 
 LABELS_FEW = 30
 """Below this many labels a class is not called the worst: its interval is wider than 0.3."""
-TOP_KS = (2, 3, 5, 10)
+TOP_KS = (2, 3, 5)
 """The k of the top-k accuracies, as far as there are more classes; top-1 is the accuracy."""
 
 

@@ -93,7 +93,16 @@ _UNOBSERVED = {
 
 def notices(facts: Facts) -> tuple[Notice, ...]:
     """What applies to the scope, the gravest first."""
-    rules = (_stopped, _duplicates, _unobserved, _unmatched, _clamped, _labels, _undeclared)
+    rules = (
+        _stopped,
+        _duplicates,
+        _unobserved,
+        _unmatched,
+        _clamped,
+        _defaulted,
+        _labels,
+        _undeclared,
+    )
     return tuple(notice for rule in rules for notice in rule(facts))
 
 
@@ -164,6 +173,18 @@ def _clamped(facts: Facts) -> Iterator[Notice]:
             f"{clamped} events ({_percent(share)}) have a time far from when the log took them, "
             "and were moved to the bound.",
             "Set the producers' clocks, or mark history as imported.",
+        )
+
+
+def _defaulted(facts: Facts) -> Iterator[Notice]:
+    defaulted = facts.counts.defaulted
+    if defaulted:
+        yield Notice(
+            "default_labels",
+            f"{defaulted} of the {facts.labelled} labels are the task's default: for these "
+            "predictions no label came in its window.",
+            "Nothing, if a missing label means that class; else take the default label out of the "
+            "rules.",
         )
 
 

@@ -33,13 +33,14 @@ SCOPED_KINDS = (
     CellKind.RANK,
     CellKind.DELAY,
     CellKind.DUPLICATE,
+    CellKind.SUPERSEDED,
+    CellKind.DEFAULTED,
 )
 """Kinds that are counted by version and slices."""
 BESIDE_KINDS = (
     CellKind.CLAMPED,
     CellKind.UNOBSERVED,
     CellKind.UNMATCHED,
-    CellKind.SUPERSEDED,
 )
 """Kinds that are counted by version or task as a whole; they know no slices."""
 TIMELINE_KINDS = (CellKind.PREDICTED, CellKind.CONFUSION, CellKind.DELAY)
@@ -54,7 +55,8 @@ class Counts:
         predicted, confusion, ranks, delays: by the index of their cell kinds.
         clamped: predictions of the scope and labels of its task whose event time was absurd.
         unmatched: labels of the task whose prediction has not arrived.
-        superseded: labels of the task that a higher version outranked.
+        superseded: labels of predictions of the scope that another one outranked.
+        defaulted: labelled predictions of the scope whose label is the task's default.
         unobserved: (reason, count) of requests that were answered and not logged, by reason.
         observed: event minutes of the first and past the last prediction; None without one.
     """
@@ -67,6 +69,7 @@ class Counts:
     clamped: int = 0
     unmatched: int = 0
     superseded: int = 0
+    defaulted: int = 0
     unobserved: tuple[tuple[int, int], ...] = ()
     observed: Window | None = None
 
@@ -110,7 +113,8 @@ def count(shards: Shards, scoped: Numbers) -> Counts:
         duplicates=sums(own, CellKind.DUPLICATE).total,
         clamped=_clamped(own, 0) + _clamped(everything, 1),
         unmatched=sums(everything, CellKind.UNMATCHED).total,
-        superseded=sums(everything, CellKind.SUPERSEDED).total,
+        superseded=sums(own, CellKind.SUPERSEDED).total,
+        defaulted=sums(own, CellKind.DEFAULTED).total,
         unobserved=_pairs(sums(everything, CellKind.UNOBSERVED)),
         observed=_spread(predicted_minutes),
     )

@@ -38,3 +38,12 @@ timeout_option = click.option(
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds to wait for an answer.",
 )
+stop_option = click.option(
+    "--stop-seconds",
+    envvar="LEADLINE_STOP_SECONDS",
+    default=20.0,
+    show_default=True,
+    show_envvar=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="From SIGTERM to the end of the process, by force if need be.",
+)

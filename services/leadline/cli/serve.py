@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from leadline.cli.launch import Running, run_until_stopped
+from leadline.cli.options import stop_option
 from leadline.records.errors import UsageError
 from leadline.runtime.settings import load_settings
 
@@ -24,7 +25,8 @@ SERVICES = ("gateway", "owner", "reader", "console")
     type=click.Path(path_type=Path, dir_okay=False),
     help="YAML file with a section for each service.",
 )
-def serve(service: str, config: Path | None) -> None:
+@stop_option
+def serve(service: str, config: Path | None, stop_seconds: float) -> None:
     """Runs one service until it is told to stop.
 
     Settings come from the section of --config with the service's name, then from the environment:
@@ -38,7 +40,7 @@ def serve(service: str, config: Path | None) -> None:
         for line in await part.start(stack, settings):
             click.echo(line)
 
-    run_until_stopped(parts, gateway=service == "gateway")
+    run_until_stopped(parts, gateway=service == "gateway", stop_seconds=stop_seconds)
 
 
 def import_part(service: str) -> Any:  # noqa: ANN401 - one of the modules in `parts`

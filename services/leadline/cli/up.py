@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from leadline.cli.launch import Running, log_of, run_until_stopped
+from leadline.cli.options import stop_option
 from leadline.cli.serve import import_part
 from leadline.runtime.log.port import Stream
 from leadline.runtime.log.topics import ensure_topics
@@ -80,6 +81,7 @@ class Plan:
     show_default=True,
     help="The console's; the next five are the reader's, exporter's, gateway's and healths'.",
 )
+@stop_option
 def up(
     data: Path,
     triton: str,
@@ -88,6 +90,7 @@ def up(
     partitions: int,
     host: str,
     port: int,
+    stop_seconds: float,
 ) -> None:
     """Runs everything in one process until it is told to stop.
 
@@ -104,7 +107,9 @@ def up(
         host=host,
         ports=(port, port + 1, port + 2, port + 3, port + 4, port + 5),
     )
-    run_until_stopped(lambda stack: start(stack, plan), gateway=bool(triton))
+    run_until_stopped(
+        lambda stack: start(stack, plan), gateway=bool(triton), stop_seconds=stop_seconds
+    )
 
 
 async def start(stack: Running, plan: Plan) -> None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from leadline.metrics.core.changed_pairs import rank_of
 from leadline.metrics.core.figures import (
     Average,
     Confusion,
@@ -28,9 +27,10 @@ from leadline.metrics.core.figures import (
     figures,
     tally,
 )
-from leadline.metrics.core.join import ranked_classes
+from leadline.metrics.core.fold import Scored, ranks_of
 from leadline.records.cells import pair_index
 from leadline.records.errors import UsageError
+from leadline.records.scores import ranked_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,13 +208,14 @@ def counted(
     """Figures of class numbers; a true class of UNLABELLED is no label."""
     labelled = true != UNLABELLED
     true_class = true[labelled].astype(np.uint32)
-    ranked = ranked_classes(None if scores is None else scores[labelled], None, predicted[labelled])
+    scored = None if scores is None else Scored(None, None, ranked_codes(scores[labelled]))
+    rank = ranks_of(true_class, scored, predicted[labelled]).astype(np.uint32)
     ones = np.ones(len(true_class), np.int64)
     matrix = confusion_of(tally(pair_index(true_class, predicted[labelled]), ones))
     found = figures(
         predicted=tally(predicted.astype(np.uint64), np.ones(len(predicted), np.int64)),
         matrix=matrix,
-        ranks=tally(pair_index(true_class, rank_of(ranked, true_class)), ones),
+        ranks=tally(pair_index(true_class, rank), ones),
         delays=tally(np.empty(0, np.uint64), np.empty(0, np.int64)),
         declared=len(names),
     )

@@ -13,8 +13,8 @@ import pytest
 
 from leadline.metrics.core.arrivals import Places
 from leadline.metrics.core.groups import Clocks
-from leadline.metrics.core.series_numbers import SeriesNumbers
-from leadline.metrics.core.shard_core import ShardCore
+from leadline.metrics.core.numbering import SeriesNumbers
+from leadline.metrics.core.shard import ShardCore
 from leadline.metrics.core.store import PendingStore
 from leadline.records.batches import (
     RETRACTED,
@@ -48,9 +48,7 @@ class Log:
             for _ in range(rng.randint(1, 2)):
                 last = self.rules[-1]
                 self.rules.append(
-                    self._rule(
-                        rng.randint(last.from_p, size), rng.randint(last.from_l, size)
-                    )
+                    self._rule(rng.randint(last.from_p, size), rng.randint(last.from_l, size))
                 )
         self.predictions = self._side(size, self._prediction)
         self.labels = self._side(rng.randint(0, 40), self._label)
@@ -146,7 +144,9 @@ def prediction_batch(record):
         codes = np.array([values.index(row.slices[at][1]) for row in rows], np.uint32)
         slices.append(SliceColumn(name, values, codes))
     return PredictionBatch(
-        header=PredictionHeader(record.model, record.version, record.task, imported=record.imported),
+        header=PredictionHeader(
+            record.model, record.version, record.task, imported=record.imported
+        ),
         ids=pack_ids([row.id for row in rows]),
         event_time_us=np.array([row.event_us for row in rows], np.int64),
         predicted=np.array([row.predicted for row in rows], np.uint32),
@@ -266,19 +266,19 @@ class Service:
             if len(side.rows) and self.random.random() < 0.3:
                 self.segments += 1
                 store.install(side, cut(self.segments))
-        table = self.core.table
-        for side, keep in (
-            (store.predictions, table.keep_predictions_ms),
-            (store.labels, table.keep_labels_ms),
-        ):
-            side.segments[:] = [
-                one for one in side.segments if one.to_clock_ms + keep >= self.clocks.both_ms
-            ]
+        self.core.forget(self.clocks)
 
     def _add(self, delta):
         cells = delta.cells
-        keys = list(zip(cells.kind.tolist(), cells.series.tolist(), cells.minute.tolist(),
-                        cells.index.tolist(), strict=True))
+        keys = list(
+            zip(
+                cells.kind.tolist(),
+                cells.series.tolist(),
+                cells.minute.tolist(),
+                cells.index.tolist(),
+                strict=True,
+            )
+        )
         assert keys == sorted(set(keys))
         for (kind, series, minute, index), count in zip(keys, cells.count.tolist(), strict=True):
             assert count

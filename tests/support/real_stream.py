@@ -53,7 +53,7 @@ class World:
             "idle_wait_seconds": 0.02,
             "retry_seconds": 0.1,
             "events_per_commit_max": 200,
-            "records_per_poll_max": 5,
+            "cache_dir": "",
             "compact_seconds": 0.2,
         }
         return OwnerSettings(**(given | changes))

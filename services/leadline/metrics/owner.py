@@ -10,17 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from threading import Event, Thread
 
 from prometheus_client import CollectorRegistry
 
+from leadline.metrics.cache.files import CacheFiles, MemoryFiles, open_folder
 from leadline.metrics.owner_health import OwnerHealth
 from leadline.metrics.owner_settings import OwnerSettings
-from leadline.metrics.shard import Shard, World
+from leadline.metrics.shard import Shard
+from leadline.metrics.world import World
 from leadline.records.errors import LeadlineError, NotFoundError, UsageError
 from leadline.runtime.clock import Clock
 from leadline.runtime.log.port import Log, LogWriter, Stream
-from leadline.runtime.log.topics import require_topics
+from leadline.runtime.log.topics import needed_events_ms, require_topics
 from leadline.runtime.store.blob import BlobStore
 from leadline.runtime.store.port import TruthStore
 
@@ -86,6 +89,7 @@ class OwnerService:
             settings=self._settings,
             clock=self._clock,
             health=self._health,
+            files=self._files,
         )
         for partition in self.partitions:
             shard = Shard(world, partition)
@@ -101,7 +105,15 @@ class OwnerService:
 
     def _check(self) -> None:
         self._store.migrate()
-        require_topics(self._log, self._stream)
+        settings = self._settings
+        outage_ms = int(settings.longest_outage_seconds * 1000)
+        needed_ms = needed_events_ms(settings.rules(), outage_ms)
+        require_topics(self._log, self._stream, needed_ms=needed_ms)
+
+    def _files(self, shard: str) -> CacheFiles:
+        """The cache of a shard."""
+        root = self._settings.cache_dir
+        return open_folder(Path(root) / shard.replace("/", "-")) if root else MemoryFiles()
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = Thread(target=self._guard, args=(name, target), name=name, daemon=True)

@@ -61,6 +61,12 @@ class OwnerHealth:
             (*names, "side"),
             registry=registry,
         )
+        self.recreated = Gauge(
+            "leadline_owner_reader_recreated",
+            "Times a reader was made anew because it had lag and did not move.",
+            (*names, "side"),
+            registry=registry,
+        )
         self.stopped = Gauge(
             "leadline_owner_stopped",
             "1 while the shard does not count and needs a person.",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from leadline.records.rules import KINDS, Rules
 
 
 class OwnerSettings(BaseModel):
@@ -33,6 +37,41 @@ class OwnerSettings(BaseModel):
         default="127.0.0.1:8435",
         description="Where Prometheus scrapes the owner's own health, host:port; empty: nowhere.",
     )
+    cache_dir: str = Field(
+        default="leadline-data/cache",
+        description="Folder of the pending store's segments, on a disk of this machine; empty: in "
+        "memory. It may be lost: it is rebuilt from the topics.",
+    )
+    pending_head_rows_max: int = Field(
+        default=500_000,
+        gt=0,
+        description="Rows of a side that wait in memory, some 100 bytes each and 2 a score; beyond, "
+        "they are cut into a segment of the cache. It also bounds what a restart reads again.",
+    )
+    rules_revision: int = Field(
+        default=0,
+        ge=0,
+        description="Raise it to change the settings that follow, up to optional_kinds: they are "
+        "facts of the stream, and hold for records from the moment of the change on. Owners of a "
+        "lower revision count by the rules of the highest one.",
+    )
+    label_window_seconds: float = Field(
+        default=30 * 86_400.0,
+        ge=0,
+        description="How late a label may come after its prediction, by append time; topics must "
+        "keep more than twice as long.",
+    )
+    prediction_window_seconds: float = Field(
+        default=3_600.0,
+        ge=0,
+        description="How early a label may come before its prediction, by append time.",
+    )
+    pair_window_seconds: float = Field(
+        default=3_600.0,
+        ge=0,
+        description="How far apart the predictions of two versions for one input may be, to be "
+        "compared as a pair; at most label_window_seconds.",
+    )
     event_time_bound_seconds: float = Field(
         default=86_400.0,
         gt=0,
@@ -45,13 +84,42 @@ class OwnerSettings(BaseModel):
         description="Different slice tuples of one version in one shard; each costs cells in every "
         "minute. Later ones are counted under '(other)'.",
     )
+    pairs_max: int = Field(
+        default=4,
+        ge=0,
+        description="Earlier predictions of other versions that one prediction is paired with; more "
+        "are counted as overflow.",
+    )
+    default_labels: dict[str, int] = Field(
+        default_factory=dict,
+        description="By task, the class number that is true when no label came within the window.",
+    )
+    optional_kinds: tuple[Literal["pairs", "scores"], ...] = Field(
+        default=("pairs", "scores"),
+        description="Optional cells: 'scores' for curves and thresholds, 'pairs' for the comparison "
+        "of versions.",
+    )
+    clock_skew_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        description="An append time further ahead of this machine's clock than that is not "
+        "believed: it becomes an exception of the stream, and moves no window.",
+    )
+    tick_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="A topic that is silent for so long while something waits is sent an empty "
+        "batch, so that windows close; 0: never.",
+    )
+    longest_outage_seconds: float = Field(
+        default=7 * 86_400.0,
+        ge=0,
+        description="How long this owner may be down; the topics' retention is checked for it.",
+    )
     events_per_commit_max: int = Field(
         default=50_000,
         gt=0,
         description="Rows that one commit may hold; bounds memory, and what a crash repeats.",
-    )
-    records_per_poll_max: int = Field(
-        default=500, gt=0, description="Records read at once from one topic; bounds memory."
     )
     idle_wait_seconds: float = Field(
         default=0.05,
@@ -84,3 +152,17 @@ class OwnerSettings(BaseModel):
         description="How long dead letters may take to be durable; after that the batch is "
         "tried again, never committed without them.",
     )
+
+    def rules(self) -> Rules:
+        """What these settings want records to be counted by."""
+        return Rules(
+            revision=self.rules_revision,
+            label_window_ms=int(self.label_window_seconds * 1000),
+            prediction_window_ms=int(self.prediction_window_seconds * 1000),
+            pair_window_ms=int(min(self.pair_window_seconds, self.label_window_seconds) * 1000),
+            event_time_bound_ms=int(self.event_time_bound_seconds * 1000),
+            slices_per_version_max=self.slices_per_version_max,
+            pairs_max=self.pairs_max,
+            default_labels=self.default_labels,
+            kinds=KINDS & set(self.optional_kinds),
+        )

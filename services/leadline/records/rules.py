@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
+
 PAIRS = "pairs"
 SCORES = "scores"
 KINDS = frozenset({PAIRS, SCORES})
@@ -93,6 +96,10 @@ class RulesHistory:
     def at(self, side: int, offset: int) -> RulesRow:
         """The rules by which a record of a side lives."""
         return self.rows[bisect_right(self._from[side], offset) - 1]
+
+    def numbers(self, side: int, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Number of the rules of each record of a side, int64 (n,)."""
+        return np.searchsorted(self._from[side], offsets, "right") - 1
 
     @property
     def newest(self) -> RulesRow:

@@ -33,7 +33,12 @@ class World:
         self.store = open_store(f"sqlite:{folder}/truth.sqlite")
         self.writer = self.log.writer()
         self.settings = OwnerSettings(
-            partitions=partitions, idle_wait_seconds=0.01, compact_seconds=0.05, retry_seconds=0.05
+            partitions=partitions,
+            cache_dir=str(folder / "cache"),
+            pending_head_rows_max=8,
+            idle_wait_seconds=0.01,
+            compact_seconds=0.05,
+            retry_seconds=0.05,
         )
 
     def owner(self, **settings):
@@ -186,7 +191,7 @@ async def test_missing_topics_are_named_at_the_start(tmp_path):
     log = open_log(f"local:{tmp_path}/log.sqlite", SystemClock())
     store = open_store(f"sqlite:{tmp_path}/truth.sqlite")
     owner = OwnerService(
-        OwnerSettings(),
+        OwnerSettings(cache_dir=""),
         log=log,
         store=store,
         blobs=None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from leadline.metrics.core.keys import Keys, id_time_ms, joined, keys_of
 from leadline.metrics.core.rows import (
+    I64,
     KEPT,
     LABEL,
     NO_SCORES,
@@ -15,14 +16,19 @@ from leadline.metrics.core.rows import (
     Bools,
     Codes,
     Form,
-    I64,
     NewLabels,
     NewPredictions,
     Rows,
 )
 from leadline.records.batches import U32, LabelBatch, PredictionBatch
 from leadline.records.ids import U64
-from leadline.records.scores import DENSE_CLASSES_MAX, TOP_KEPT, ranked_codes, score_codes, top_codes
+from leadline.records.scores import (
+    DENSE_CLASSES_MAX,
+    TOP_KEPT,
+    ranked_codes,
+    score_codes,
+    top_codes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class OpenPredictions:
     coded: dict[Form, int] = field(default_factory=dict)
     records: int = 0
 
-    def add(  # noqa: PLR0913, PLR0917
+    def add(
         self,
         batch: PredictionBatch,
         record: I64,
@@ -100,9 +106,7 @@ class OpenLabels:
     parts: list[_Part] = field(default_factory=list)
     records: int = 0
 
-    def add(
-        self, batch: LabelBatch, record: I64, places: Places, group: int, time_us: I64
-    ) -> None:
+    def add(self, batch: LabelBatch, record: I64, places: Places, group: int, time_us: I64) -> None:
         """Takes the rows of one batch of a (task, source rank, source) of that number."""
         rows = np.zeros(len(batch), LABEL)
         rows["time_us"] = time_us
@@ -121,9 +125,7 @@ class OpenLabels:
         return NewLabels(keys, id_ms, rows)
 
 
-def clamp(
-    time_us: I64, append_ms: I64, bound_ms: int, *, imported: bool
-) -> tuple[I64, Bools]:
+def clamp(time_us: I64, append_ms: I64, bound_ms: int, *, imported: bool) -> tuple[I64, Bools]:
     """Times brought within the append time +- the bound, and which of them were changed.
 
     Imports are history: they are bounded only against the future (and against 1970).

@@ -9,8 +9,8 @@ import numpy as np
 from leadline.metrics.core.groups import BY_DEFAULT
 from leadline.metrics.core.keys import ids_of
 from leadline.metrics.core.match import Facts, Relabelled
-from leadline.metrics.core.series_numbers import Numbers, SeriesNumbers
-from leadline.metrics.core.rows import Bools, I64, Rows
+from leadline.metrics.core.numbering import Numbers, SeriesNumbers
+from leadline.metrics.core.rows import I64, Bools, Rows
 from leadline.records.batches import PredictionBatch
 from leadline.records.cases import Case, CaseLabel, CaseRelabel
 from leadline.records.ids import sample_hash, unpack_id
@@ -51,16 +51,13 @@ def cases_of_batch(
                 absence=kept.absence,
                 id_text=kept.id_text,
                 slices=tuple(
-                    (column.name, column.values[int(column.codes[row])])
-                    for column in batch.slices
+                    (column.name, column.values[int(column.codes[row])]) for column in batch.slices
                 ),
             ),
         )
 
 
-def new_cases(
-    collected: Sequence[tuple[int, Case]], order: I64, duplicate: Bools
-) -> list[Case]:
+def new_cases(collected: Sequence[tuple[int, Case]], order: I64, duplicate: Bools) -> list[Case]:
     """Those that begin a generation.
 
     Args:

@@ -1,8 +1,8 @@
 """SCORES cells of pairs: one key for each kept score, counted by the cheapest way that fits.
 
 Pairs of one series and hour with dense scores, which is what a live stream brings, are counted
-class by class: in a table of all codes where there are many rows, else by sorting 16 bits. All others are
-sorted as (place, class, is it true, code), where a place is a series and hour.
+class by class: in a table of all codes where there are many rows, else by sorting 16 bits. All
+others are sorted as (place, class, is it true, code), where a place is a series and hour.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ def _by_place(rows: KeptRows) -> Iterator[KeptRows]:
     """The rows of each place where places are few, else all together."""
     if not rows.codes.size:
         return
-    packing = Packing((rows.series, rows.hour))
+    packing = Packing([(rows.series, rows.hour)])
     if not packing.width or packing.width > PLACE_BITS_MAX:
         yield rows
         return
-    place = packing.pack(np.int64)
+    place = packing.pack((rows.series, rows.hour), np.int64)
     found = np.flatnonzero(np.bincount(place))
     if len(found) * PLACE_ROWS_MIN > len(rows):
         yield rows
@@ -152,7 +152,7 @@ def _of_many_places(rows: KeptRows, sign: int) -> Cells:
     size, k = rows.codes.shape
     classes = np.arange(k, dtype=np.uint32) if rows.classes is None else rows.classes
     class_bits = int(classes.max()).bit_length()
-    places = Packing((rows.series, rows.hour))
+    places = Packing([(rows.series, rows.hour)])
     low_bits = class_bits + MARKED_BITS
     if places.width + low_bits > 64:
         index = _index((classes.astype(np.uint64) << np.uint64(MARKED_BITS)) | _marked(rows))
@@ -164,7 +164,7 @@ def _of_many_places(rows: KeptRows, sign: int) -> Cells:
     keys <<= of(MARKED_BITS)
     keys |= _marked(rows)
     if places.width:
-        keys |= (places.pack(of) << of(low_bits))[:, None]
+        keys |= (places.pack((rows.series, rows.hour), of) << of(low_bits))[:, None]
     flat = keys.ravel()
     flat.sort()
     found, sums = runs(flat)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leadline.metrics.core.rows import DUPLICATE, Bools, I64, Rows
+from leadline.metrics.core.rows import DUPLICATE, I64, Bools, Rows
 from leadline.metrics.core.rule_table import NO_CLASS, RuleTable
 from leadline.metrics.core.segment import expand
 from leadline.records.batches import RETRACTED
@@ -205,9 +205,7 @@ def _unmatched(labels: Labels, now: I64, then: I64) -> I64:
     return (~matched).astype(np.int64) - (~was & ~labels.new)
 
 
-def _pairs(
-    predictions: Predictions, rules: RuleTable, generation: I64
-) -> tuple[I64, I64, I64]:
+def _pairs(predictions: Predictions, rules: RuleTable, generation: I64) -> tuple[I64, I64, I64]:
     """All pairs (A, B) of generations of two versions, and what a new B has beyond the bound."""
     rows = predictions.rows
     order = generation[np.lexsort((predictions.order[generation], predictions.group[generation]))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from leadline.metrics.core.keys import Keys
-from leadline.metrics.core.rows import Bools, Growing, I64
+from leadline.metrics.core.rows import I64, Bools, Growing
 from leadline.records.ids import U64
 
 SLOTS_MIN = 4096

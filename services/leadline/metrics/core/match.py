@@ -22,10 +22,10 @@ from leadline.metrics.core.groups import BY_DEFAULT, NO_LABEL, Clocks, Decided
 from leadline.metrics.core.keys import Keys, id_time_ms, ids_of, joined
 from leadline.metrics.core.rows import (
     DUPLICATE,
+    I64,
     KEPT,
     PREDICTION,
     Bools,
-    I64,
     NewLabels,
     NewPredictions,
     Rows,
@@ -131,27 +131,35 @@ class Outcome(NamedTuple):
     relabelled: list[Relabelled]
 
 
-def step(  # noqa: PLR0913 - the two sides and what they meet
+def step(
     store: PendingStore,
     predictions: NewPredictions,
     labels: NewLabels,
     facts: Facts,
     before: Clocks,
     after: Clocks,
+    *,
+    again: bool = False,
 ) -> Outcome:
     """Adds the new rows to the store and tells what they change.
 
     `store.undo()` takes the rows out again.
+
+    Args:
+        store, predictions, labels, facts: what meets.
+        before, after: the log clocks at the two ends of the step.
+        again: rows are added again after a restart: the store may hold labels that these
+            predictions had already, and what changes is of no interest.
     """
     store.mark_undo()
     first = (len(store.predictions.rows), len(store.labels.rows))
     outcome = Outcome(np.zeros(len(predictions.rows), np.bool_), [], [], [], [], [], [], [])
     store.add_predictions(predictions)
     seen_labels = store.add_labels(labels)
-    strange = _strange_predictions(store, predictions, first, facts.rules)
+    strange = _strange_predictions(store, predictions, first, facts.rules, again=again)
     store.predictions.mark(np.full(len(strange), HEAD), first[0] + strange)
     single, odd = _single_predictions(store, labels, first[1], seen_labels, facts)
-    closing = _closing(store, facts, before, after)
+    closing = [] if again else _closing(store, facts, before, after)
     keys = _distinct([predictions.keys.take(strange), labels.keys.take(odd), *closing])
     if len(keys.hash):
         simple = _decide(store, keys, facts, before, after, first, outcome)
@@ -161,7 +169,12 @@ def step(  # noqa: PLR0913 - the two sides and what they meet
 
 
 def _strange_predictions(
-    store: PendingStore, new: NewPredictions, first: tuple[int, int], rules: RuleTable
+    store: PendingStore,
+    new: NewPredictions,
+    first: tuple[int, int],
+    rules: RuleTable,
+    *,
+    again: bool,
 ) -> I64:
     """New predictions that are complex by themselves."""
     if not len(new.rows):
@@ -179,7 +192,7 @@ def _strange_predictions(
         strange[has] |= (label < first[1]) | (store.labels.index.before[label] >= 0)
     early = int(rules.prediction_window_ms.max())
     from_ms = int(new.rows["clock_ms"][0]) - early
-    for found in store.labels.find_segments(new.keys, None, apart_only=True, from_ms=from_ms):
+    for found in store.labels.find_segments(new.keys, None, apart_only=not again, from_ms=from_ms):
         strange[found.query] = True
     return np.flatnonzero(strange)
 
@@ -191,7 +204,9 @@ def _single_predictions(
     side = store.predictions
     newest = side.index.find(new.keys)
     head = np.flatnonzero(newest >= 0)
-    parts = [Found(head, np.full(len(head), HEAD), newest[head], side.rows.values.take(newest[head]))]
+    parts = [
+        Found(head, np.full(len(head), HEAD), newest[head], side.rows.values.take(newest[head]))
+    ]
     odd = seen.copy()
     twice = store.labels.index.before[first:]
     odd[twice[twice >= first] - first] = True
@@ -244,7 +259,7 @@ def _distinct(parts: list[Keys]) -> Keys:
     return keys.take(new)
 
 
-def _decide(  # noqa: PLR0913, PLR0917
+def _decide(
     store: PendingStore,
     keys: Keys,
     facts: Facts,
@@ -284,7 +299,7 @@ def _decide(  # noqa: PLR0913, PLR0917
     return simple
 
 
-def _note(  # noqa: PLR0913, PLR0917
+def _note(
     store: PendingStore,
     found: Found,
     waiting: Found,
@@ -303,7 +318,7 @@ def _note(  # noqa: PLR0913, PLR0917
         store.predictions.mark(found.source, found.place)
 
 
-def _report(  # noqa: PLR0913, PLR0917
+def _report(
     found: Found,
     waiting: Found,
     labels: groups.Labels,
@@ -380,7 +395,7 @@ def _report_pairs(
         )
 
 
-def _simple(  # noqa: PLR0913, PLR0917
+def _simple(
     store: PendingStore,
     labels: NewLabels,
     single: Found,
@@ -415,9 +430,7 @@ def _simple(  # noqa: PLR0913, PLR0917
     kept = np.flatnonzero(single.rows["flags"] & KEPT)
     if len(kept):
         outcome.relabelled.append(
-            Relabelled(
-                labels.keys.take(single.query[kept]), single.rows.take(kept), kept, mine
-            )
+            Relabelled(labels.keys.take(single.query[kept]), single.rows.take(kept), kept, mine)
         )
 
 

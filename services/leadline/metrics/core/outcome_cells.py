@@ -15,11 +15,10 @@ from leadline.metrics.core.match import (
     Outcome,
     VersionPairs,
 )
-from leadline.metrics.core.series_numbers import SeriesNumbers
-from leadline.metrics.core.rows import Form, I64, Rows
+from leadline.metrics.core.numbering import SeriesNumbers
+from leadline.metrics.core.rows import I64, PREDICTION, Form, Rows
 from leadline.metrics.core.rule_table import RuleTable
 from leadline.metrics.core.store import Found, PendingStore, joined_found
-from leadline.metrics.core.rows import PREDICTION
 from leadline.records.batches import U32
 from leadline.records.cells import CellKind, Cells, Series, count
 
@@ -28,9 +27,7 @@ def cells_of_outcome(
     store: PendingStore, series: SeriesNumbers, rules: RuleTable, outcome: Outcome
 ) -> Iterator[Cells]:
     """Normalised cells of each part of an outcome."""
-    yield fold_pairs(
-        _pairs(store, rules, outcome.added), _pairs(store, rules, outcome.taken_back)
-    )
+    yield fold_pairs(_pairs(store, rules, outcome.added), _pairs(store, rules, outcome.taken_back))
     yield from _counted(CellKind.SUPERSEDED, outcome.superseded)
     yield from _counted(CellKind.PAIR_OVERFLOW, outcome.overflow)
     tasks = series.tasks.names
@@ -77,9 +74,7 @@ def _scored(store: PendingStore, found: Found) -> Iterator[tuple[Form, Scored]]:
         yield form, Scored(None if everything else at, codes.classes, codes.codes)
 
 
-def _counting(
-    rows: Rows, rules: RuleTable, scored: list[tuple[Form, Scored]]
-) -> Iterator[Scored]:
+def _counting(rows: Rows, rules: RuleTable, scored: list[tuple[Form, Scored]]) -> Iterator[Scored]:
     """The scores that count: where there are any, and the rule has the kind."""
     for form, part in scored:
         if not form.scored:

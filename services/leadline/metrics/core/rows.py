@@ -113,8 +113,9 @@ class Growing:
         """A view of `count` new rows at the end, to be filled."""
         begin, end = self._size, self._size + count
         if end > len(self._values):
-            wide = np.empty((max(end, 2 * len(self._values)), *self._values.shape[1:]),
-                            self._values.dtype)
+            wide = np.empty(
+                (max(end, 2 * len(self._values)), *self._values.shape[1:]), self._values.dtype
+            )
             wide[:begin] = self._values[:begin]
             self._values = wide
         self._size = end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from leadline.metrics.core.rows import Bools, I64
+from leadline.metrics.core.rows import I64, Bools
 from leadline.records.rules import PAIRS, SCORES, RulesRow
 
 NO_CLASS = -1

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from leadline.metrics.core.keys import Keys
-from leadline.metrics.core.rows import Bools, Codes, Form, I64, Rows
+from leadline.metrics.core.rows import I64, Bools, Codes, Form, Rows
 from leadline.records.ids import U64
 
 TRIMMED = 0.02

@@ -1,285 +1,281 @@
 """One shard's counting, pure: records in, deltas out. Time and places are arguments.
 
 `ShardCore` holds the pending store and what is needed to turn decoded batches into cells and cases.
-Its state is a function of the records that it was fed, whatever the interleaving of the two sides.
+What it has counted is a function of the records that it was fed, however they were interleaved.
+
+    predictions, labels, refuse    collect a step
+    take                           joins the step and says what it changes
+    commit, or undo                keeps it, or makes as if it had never been fed
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from leadline.metrics.core.changed_pairs import fold_changed, fold_minutes
-from leadline.metrics.core.fold import cells_of, clamp
-from leadline.metrics.core.join import (
-    NO_CASE,
-    Changes,
-    LabelArrivals,
-    PendingStore,
-    PredictionArrivals,
-    WinningLabel,
-    ranked_classes,
+from leadline.metrics.core.arrivals import (
+    OpenLabels,
+    OpenPredictions,
+    Places,
+    clamp,
+    form_of,
 )
+from leadline.metrics.core.case_changes import cases_of_batch, new_cases, relabels
+from leadline.metrics.core.groups import Clocks
+from leadline.metrics.core.match import Facts, Outcome, step
 from leadline.metrics.core.numbering import Numbers, SeriesNumbers
+from leadline.metrics.core.outcome_cells import cells_of_outcome
+from leadline.metrics.core.rows import NewPredictions
+from leadline.metrics.core.rule_table import RuleTable
+from leadline.metrics.core.segment import Segment
+from leadline.metrics.core.store import PendingStore
 from leadline.records.batches import I64, U32, LabelBatch, PredictionBatch
-from leadline.records.cases import Case, CaseLabel
-from leadline.records.cells import CellKind, Cells, Series, merge
+from leadline.records.cases import Case, CaseRelabel
+from leadline.records.cells import CellKind, Cells, Series, count, merge
 from leadline.records.errors import Refusal
-from leadline.records.ids import sample_hash, unpack_id
+from leadline.records.rules import RulesRow
 
-MINUTE_US = 60_000_000
 MINUTE_MS = 60_000
-TOP_SHOWN = 5
-"""Classes with their scores that a case keeps for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record stands.
-
-    Attributes:
-        offset: in its partition.
-        append_ms: set by the log.
-    """
-
-    offset: int
-    append_ms: int
+MINUTE_US = 60_000_000
 
 
 @dataclass(slots=True)
 class Delta:
-    """What was counted since the last `take`.
+    """What one step changes.
 
     Attributes:
         cells: normalised.
         new_series: series that got a number.
-        cases: cases to insert or replace.
+        cases: cases to insert.
+        case_labels: labels of cases that change.
         last_seen: newest event minute by (model, version).
         refused: records and rows that went to the dead letters.
+        rows: predictions and labels.
     """
 
     cells: Cells
     new_series: dict[Series, int]
     cases: list[Case]
+    case_labels: list[CaseRelabel]
     last_seen: dict[tuple[str, str], int]
     refused: int
+    rows: tuple[int, int]
 
 
 @dataclass(slots=True)
 class _Open:
-    """The delta that is being collected."""
+    """The step that is being collected."""
 
+    predictions: OpenPredictions = field(default_factory=OpenPredictions)
+    labels: OpenLabels = field(default_factory=OpenLabels)
     parts: list[Cells] = field(default_factory=list)
-    cases: dict[int, Case] = field(default_factory=dict)
+    cases: list[tuple[int, Case]] = field(default_factory=list)
     last_seen: dict[tuple[str, str], int] = field(default_factory=dict)
     refused: int = 0
+    added: int = 0  # predictions so far
 
 
 class ShardCore:
     """Counts one shard.
 
     Args:
-        pending: an empty pending store.
+        store: what waits; empty, or as a cache had it.
         series: series numbers of the shard, as the truth has them.
-        event_time_bound_us: event times are clamped to the append time +- this.
+        rules: all rules of the shard by number, at least one.
+        groups: (task, source rank, source) of labels by the number that rows in the store have.
     """
 
     def __init__(
-        self, pending: PendingStore, series: SeriesNumbers, event_time_bound_us: int
+        self,
+        store: PendingStore,
+        series: SeriesNumbers,
+        rules: Sequence[RulesRow],
+        groups: Sequence[object] = (),
     ) -> None:
-        self._pending = pending
-        self._series = series
-        self._bound_us = event_time_bound_us
-        self._tasks = Numbers()
-        self._versions = Numbers()
-        self._sources = Numbers()
-        self._cases: list[Case] = []
+        self.store = store
+        self.series = series
+        self.groups = Numbers(groups)
+        self._rules: tuple[RulesRow, ...] = ()
+        self._table = RuleTable(tuple(rules))
+        self.set_rules(rules)
         self._open = _Open()
 
     def __len__(self) -> int:
-        return len(self._pending)
+        """Predictions and labels that are held."""
+        return len(self.store.predictions) + len(self.store.labels)
 
-    def predictions(self, batch: PredictionBatch, place: Place) -> None:
-        """Counts a batch of predictions."""
-        self._count_unobserved(batch, place)
-        if not len(batch):
-            return
+    @property
+    def table(self) -> RuleTable:
+        """The rules as arrays."""
+        return self._table
+
+    def set_rules(self, rules: Sequence[RulesRow]) -> None:
+        """All rules of the shard, when another owner or this one has added some."""
+        self._rules = tuple(rules)
+        self._table = RuleTable(self._rules)
+
+    def set_series(self, series: SeriesNumbers) -> None:
+        """The series as the truth has them now, when another owner has added some."""
+        self.series = series
+
+    def predictions(self, groups: Sequence[tuple[PredictionBatch, I64]], places: Places) -> None:
+        """Collects batches of predictions, each with the record of every row.
+
+        The records of a call are numbered from 0 and lie behind those of the calls before.
+        """
+        rules = self._rules[places.rule].rules
+        orders = [record << 32 | np.arange(len(record)) for _, record in groups]
+        numbered = self.series.of_rows(
+            [(batch, order) for (batch, _), order in zip(groups, orders, strict=True)],
+            rules.slices_per_version_max,
+        )
+        for (batch, record), series in zip(groups, numbered, strict=True):
+            if not len(batch):
+                continue
+            append_ms = places.append_ms[record]
+            event_us, clamped = clamp(
+                batch.event_time_us,
+                append_ms,
+                rules.event_time_bound_ms,
+                imported=batch.header.imported,
+            )
+            form = self.store.form(form_of(batch))
+            for row, case in cases_of_batch(batch, places.clock_ms[record], event_us):
+                self._open.cases.append((self._open.added + row, case))
+            self._open.predictions.add(batch, record, places, series, event_us, form)
+            self._open.added += len(batch)
+            self._see(batch, event_us)
+            if clamped.any():
+                self._count_clamped(series[clamped], append_ms[clamped], 0)
+        self._open.predictions.records += len(places.offset)
+
+    def unobserved(self, batch: PredictionBatch, append_ms: int) -> None:
+        """Counts requests that were answered and not logged, as a batch tells."""
         header = batch.header
-        event_us, clamped = clamp(
-            batch.event_time_us, place.append_ms, self._bound_us, imported=header.imported
-        )
-        arrivals = PredictionArrivals(
-            task=self._tasks.number(header.task),
-            version=self._versions.number((header.model, header.version)),
-            ids=batch.ids,
-            series=self._series.of_rows(batch),
-            minute=(event_us // MINUTE_US).astype(np.uint32),
-            event_ms=event_us // 1000,
-            predicted=batch.predicted,
-            ranked=ranked_classes(batch.scores, batch.top_classes, batch.predicted),
-            case=self._new_cases(batch, event_us, place.append_ms),
-        )
-        changes = self._pending.add_predictions(arrivals)
-        self._count_predictions(batch, arrivals, changes)
-        self._count_changes(header.task, changes)
-        self._count_clamped(arrivals.series[clamped], place, 0)
+        series = self.series.number(Series(header.model, header.version, header.task))
+        for reason, number in batch.unobserved:
+            part = count(
+                CellKind.UNOBSERVED, series, append_ms // MINUTE_MS, int(reason), min(number, 2**62)
+            )
+            self._open.parts.append(part)
 
-    def labels(self, batch: LabelBatch, place: Place) -> None:
-        """Counts a batch of labels."""
-        if not len(batch):
-            return
-        header = batch.header
-        time_us, clamped = clamp(
-            batch.label_time_us, place.append_ms, self._bound_us, imported=header.imported
-        )
-        arrivals = LabelArrivals(
-            task=self._tasks.number(header.task),
-            rank=header.source_rank,
-            source=self._sources.number(header.source),
-            offset=place.offset,
-            ids=batch.ids,
-            time_us=time_us,
-            arrival_ms=time_us // 1000
-            if header.imported
-            else np.full(len(batch), place.append_ms, np.int64),
-            true_class=batch.true_class,
-        )
-        self._count_changes(header.task, self._pending.add_labels(arrivals))
-        if clamped.any():
-            series = np.full(int(clamped.sum()), self._task_series(header.task), np.uint32)
-            self._count_clamped(series, place, 1)
+    def labels(self, groups: Sequence[tuple[LabelBatch, I64]], places: Places) -> None:
+        """Collects batches of labels, each with the record of every row; as `predictions`."""
+        rules = self._rules[places.rule].rules
+        for batch, record in groups:
+            if not len(batch):
+                continue
+            header = batch.header
+            append_ms = places.append_ms[record]
+            time_us, clamped = clamp(
+                batch.label_time_us,
+                append_ms,
+                rules.event_time_bound_ms,
+                imported=header.imported,
+            )
+            task = self.series.number(Series(task=header.task))
+            group = self.groups.number((header.task, header.source_rank, header.source))
+            self._open.labels.add(batch, record, places, group, time_us)
+            if clamped.any():
+                series = np.full(int(clamped.sum()), task, np.uint32)
+                self._count_clamped(series, append_ms[clamped], 1)
+        self._open.labels.records += len(places.offset)
 
-    def refuse(self, refusals: tuple[Refusal, ...], place: Place, topic: int) -> None:
-        """Counts refused records and rows; topic is 0 for predictions, 1 for labels."""
-        if not refusals:
-            return
-        reasons = np.array([refusal.reason for refusal in refusals], np.uint64)
-        index = np.uint64(topic) << np.uint64(32) | reasons
-        minute = place.append_ms // MINUTE_MS
-        nobody = self._series.number(Series())
-        self._open.parts.append(cells_of(CellKind.DEAD, nobody, minute, index, 1))
+    def refuse(self, refusals: Sequence[Refusal], append_ms: int, side: int) -> None:
+        """Counts refused records and rows; side is 0 for predictions, 1 for labels."""
+        nobody = self.series.number(Series())
+        for refusal in refusals:
+            index = side << 32 | int(refusal.reason)
+            part = count(CellKind.DEAD, nobody, append_ms // MINUTE_MS, index, 1)
+            self._open.parts.append(part)
         self._open.refused += len(refusals)
 
-    def take(self) -> Delta:
-        """What was counted since the last call."""
-        taken, self._open = self._open, _Open()
+    def take(self, before: Clocks, after: Clocks, *, counting: bool = True) -> Delta:
+        """Joins the step that was collected.
+
+        Args:
+            before, after: the log clocks of both sides at its two ends.
+            counting: False where the truth has it already: the delta means nothing then.
+        """
+        opened, self._open = self._open, _Open()
+        predictions, order = opened.predictions.take()
+        labels = opened.labels.take()
+        facts = self._facts()
+        outcome = step(self.store, predictions, labels, facts, before, after, again=not counting)
+        parts = [
+            *opened.parts,
+            *self._count_predictions(predictions, outcome),
+            *cells_of_outcome(self.store, self.series, self._table, outcome),
+        ]
         return Delta(
-            cells=merge(taken.parts),
-            new_series=self._series.take_new(),
-            cases=list(taken.cases.values()),
-            last_seen=taken.last_seen,
-            refused=taken.refused,
+            cells=merge(parts),
+            new_series=self.series.new(),
+            cases=new_cases(opened.cases, order, outcome.duplicate),
+            case_labels=list(relabels(outcome.relabelled, self.series, self.groups, facts)),
+            last_seen=opened.last_seen,
+            refused=opened.refused,
+            rows=(len(predictions.rows), len(labels.rows)),
         )
 
-    def _count_predictions(
-        self, batch: PredictionBatch, arrivals: PredictionArrivals, changes: Changes
-    ) -> None:
-        fresh, again = ~changes.duplicate, changes.duplicate
-        parts = self._open.parts
-        parts.append(
-            cells_of(
-                CellKind.PREDICTED,
-                arrivals.series[fresh],
-                arrivals.minute[fresh],
-                arrivals.predicted[fresh],
-                1,
-            )
+    def commit(self) -> None:
+        """The last step stands in the truth."""
+        self.series.commit()
+        self.store.mark_undo()
+
+    def undo(self) -> None:
+        """Forgets the last step, and what was collected since."""
+        self._open = _Open()
+        self.series.undo()
+        self.store.undo()
+
+    def forget(self, clocks: Clocks) -> list[Segment]:
+        """Forgets rows that cannot matter any more; returns the segments that left the store."""
+        gone: list[Segment] = []
+        for side, keep_ms in (
+            (self.store.predictions, self._table.keep_predictions_ms),
+            (self.store.labels, self._table.keep_labels_ms),
+        ):
+            needed_ms = clocks.both_ms - keep_ms
+            gone += side.forget(needed_ms)
+            rows = side.rows.values
+            if len(rows) and int(rows[-1]["clock_ms"]) < needed_ms:
+                self.store.clear(side)
+        return gone
+
+    def _facts(self) -> Facts:
+        tasks = self.series.tasks
+        groups = self.groups.names
+        return Facts(
+            rules=self._table,
+            task_of_series=self.series.task_of(),
+            version_of_series=self.series.version_of(),
+            task_of_group=np.array([tasks.number(one[0]) for one in groups], np.int64),  # type: ignore[index]
+            rank_of_group=np.array([one[1] for one in groups], np.int64),  # type: ignore[index]
+            default=self._table.default(tasks.names),  # type: ignore[arg-type]
         )
-        if again.any():
-            at = (arrivals.series[again], arrivals.minute[again])
-            parts.append(cells_of(CellKind.DUPLICATE, *at, 0, 1))
-        for row in np.flatnonzero(fresh & (arrivals.case != NO_CASE)):
-            number = int(arrivals.case[row])
-            self._open.cases.setdefault(number, self._cases[number])
+
+    def _see(self, batch: PredictionBatch, event_us: I64) -> None:
         key = (batch.header.model, batch.header.version)
-        newest = int(arrivals.minute.max())
+        newest = int(event_us.max()) // MINUTE_US
         self._open.last_seen[key] = max(self._open.last_seen.get(key, 0), newest)
 
-    def _count_changes(self, task: str, changes: Changes) -> None:
-        parts = self._open.parts
-        parts.extend(fold_changed(changes.pairs))
-        if changes.unmatched or changes.superseded:
-            series = self._task_series(task)
-            parts.append(fold_minutes(CellKind.UNMATCHED, series, changes.unmatched))
-            parts.append(fold_minutes(CellKind.SUPERSEDED, series, changes.superseded))
-        for number, label in changes.relabelled:
-            case = replace(self._cases[number], label=self._case_label(number, label))
-            self._cases[number] = self._open.cases[number] = case
+    def _count_predictions(self, new: NewPredictions, outcome: Outcome) -> list[Cells]:
+        if not len(new.rows):
+            return []
+        series = np.ascontiguousarray(new.rows["series"])
+        minute = (new.rows["event_ms"] // MINUTE_MS).astype(np.uint32)
+        predicted = new.rows["predicted"].astype(np.uint64)
+        again = outcome.duplicate
+        if not again.any():
+            return [count(CellKind.PREDICTED, series, minute, predicted)]
+        fresh = ~again
+        return [
+            count(CellKind.PREDICTED, series[fresh], minute[fresh], predicted[fresh]),
+            count(CellKind.DUPLICATE, series[again], minute[again], 0),
+        ]
 
-    def _case_label(self, number: int, label: WinningLabel | None) -> CaseLabel | None:
-        if label is None:
-            return None
-        return CaseLabel(
-            true_class=label.true_class,
-            source=str(self._sources.name(label.source)),
-            label_time_us=label.time_us,
-            delay_ms=label.arrival_ms - self._cases[number].event_time_us // 1000,
-            offset=label.offset,
-        )
-
-    def _count_clamped(self, series: U32, place: Place, side: int) -> None:
-        if len(series):
-            minute = place.append_ms // MINUTE_MS
-            self._open.parts.append(cells_of(CellKind.CLAMPED, series, minute, side, 1))
-
-    def _count_unobserved(self, batch: PredictionBatch, place: Place) -> None:
-        if not batch.unobserved:
-            return
-        header = batch.header
-        series = self._series.number(Series(header.model, header.version, header.task))
-        reasons = [int(reason) for reason, _ in batch.unobserved]
-        counts = [min(count, 2**62) for _, count in batch.unobserved]
-        minute = place.append_ms // MINUTE_MS
-        self._open.parts.append(cells_of(CellKind.UNOBSERVED, series, minute, reasons, counts))
-
-    def _task_series(self, task: str) -> int:
-        return self._series.number(Series(task=task))
-
-    def _new_cases(self, batch: PredictionBatch, event_us: I64, clock_ms: int) -> I64:
-        """Case number of each row, NO_CASE for rows that were not kept."""
-        numbers = np.full(len(batch), NO_CASE, np.int64)
-        if not batch.kept:
-            return numbers
-        hashes = sample_hash(batch.ids)
-        for kept in batch.kept:
-            numbers[kept.row] = len(self._cases)
-            top_classes, top_scores = _shown(batch, kept.row)
-            self._cases.append(
-                Case(
-                    id=unpack_id(*batch.ids[kept.row].tolist()),
-                    model=batch.header.model,
-                    version=batch.header.version,
-                    task=batch.header.task,
-                    clock_ms=clock_ms,
-                    hash=int(hashes[kept.row]),
-                    event_time_us=int(event_us[kept.row]),
-                    predicted=int(batch.predicted[kept.row]),
-                    top_classes=top_classes,
-                    top_scores=top_scores,
-                    keep_probability=kept.probability,
-                    input_ref=kept.input_ref,
-                    input_uri=kept.input_uri,
-                    absence=kept.absence,
-                    id_text=kept.id_text,
-                    slices=tuple(
-                        (column.name, column.values[int(column.codes[kept.row])])
-                        for column in batch.slices
-                    ),
-                )
-            )
-        return numbers
-
-
-def _shown(batch: PredictionBatch, row: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """The best classes of a row with their scores, best first."""
-    if batch.scores is not None:
-        scores = batch.scores[row]
-        order = np.argsort(-scores, kind="stable")[:TOP_SHOWN]
-        return tuple(order.tolist()), tuple(scores[order].tolist())
-    if batch.top_classes is not None:
-        classes = tuple(batch.top_classes[row, :TOP_SHOWN].tolist())
-        if batch.top_scores is None:
-            return classes, ()
-        return classes, tuple(batch.top_scores[row, :TOP_SHOWN].tolist())
-    return (int(batch.predicted[row]),), ()
+    def _count_clamped(self, series: U32, append_ms: I64, side: int) -> None:
+        minute = (append_ms // MINUTE_MS).astype(np.uint32)
+        self._open.parts.append(count(CellKind.CLAMPED, series, minute, side))

@@ -14,6 +14,7 @@ import numpy as np
 from leadline.metrics.core.index import KeyIndex
 from leadline.metrics.core.keys import Keys, id_time_ms, ids_of
 from leadline.metrics.core.rows import (
+    I64,
     LABEL,
     NO_SCORES,
     PREDICTION,
@@ -21,7 +22,6 @@ from leadline.metrics.core.rows import (
     Codes,
     Form,
     Growing,
-    I64,
     NewLabels,
     NewPredictions,
     Rows,
@@ -184,6 +184,13 @@ class Side:
         self.rows.cut(size)
         self.labelled.cut(size)
 
+    def forget(self, needed_ms: int) -> list[Segment]:
+        """Drops the segments that end before a log clock, and returns them."""
+        gone = []
+        while self.segments and self.segments[0].to_clock_ms < needed_ms:
+            gone.append(self.segments.pop(0))
+        return gone
+
     def clear_head(self) -> None:
         """Empties the head."""
         self.index.clear()
@@ -201,6 +208,16 @@ class PendingStore:
         self._classes: dict[int, Growing] = {}
         self._codes: dict[int, Growing] = {}
         self._marks: tuple[int, int, dict[int, int]] = (0, 0, {})
+
+    def empty(self) -> None:
+        """Forgets everything."""
+        for side in (self.predictions, self.labels):
+            side.clear_head()
+            side.segments.clear()
+        self.forms = [NO_SCORES]
+        self._codes.clear()
+        self._classes.clear()
+        self.mark_undo()
 
     def mark_undo(self) -> None:
         """What is added from here on can be taken back by `undo`."""
@@ -276,9 +293,7 @@ class PendingStore:
         runs, marks = _cut(keys, rows, side.labelled.values, apart)
         common = id_ms[~apart]
         codes = {
-            form: Codes(
-                self._classes[form].values if form in self._classes else None, kept.values
-            )
+            form: Codes(self._classes[form].values if form in self._classes else None, kept.values)
             for form, kept in self._codes.items()
         }
         moved = cut_codes(codes, (runs[0].rows, runs[1].rows), self.forms)
@@ -295,6 +310,10 @@ class PendingStore:
     def install(self, side: Side, segment: Segment) -> None:
         """Puts a segment in the place of the head it was cut from."""
         side.segments.append(segment)
+        self.clear(side)
+
+    def clear(self, side: Side) -> None:
+        """Empties the head of a side; what was added cannot be undone any more."""
         side.clear_head()
         if side is self.predictions:
             for column in (*self._codes.values(), *self._classes.values()):
@@ -323,11 +342,10 @@ def _found_in(
 ) -> Iterator[Found]:
     """The rows of one run."""
     chosen = None
-    if times is not None and not (run.from_ms <= int(times.min()) and
-                                  int(times.max()) <= run.to_ms):
-        chosen = np.flatnonzero(
-            (times >= np.uint64(run.from_ms)) & (times <= np.uint64(run.to_ms))
-        )
+    if times is not None and not (
+        run.from_ms <= int(times.min()) and int(times.max()) <= run.to_ms
+    ):
+        chosen = np.flatnonzero((times >= np.uint64(run.from_ms)) & (times <= np.uint64(run.to_ms)))
         keys = keys.take(chosen)
     query, place = run.find(keys)
     if len(query):

@@ -21,6 +21,7 @@ from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
 from leadline.runtime.store.commit_check import check_commit
 from leadline.runtime.store.port import CaseQuery, Commit, ShardState, Snapshot, VersionSeen
+from leadline.runtime.store.resolution import Rolled
 
 Rows = Counter[tuple[int, int, int, int]]
 """Counts by (kind, series number, minute, index)."""
@@ -286,6 +287,10 @@ class MemorySnapshot:
             for shard, rows in sorted(self._rows.shards.items())
             for series, number in sorted(rows.series.items(), key=lambda item: item[1])
         ]
+
+    def rolled(self, shard: str) -> Rolled:  # noqa: ARG002
+        """Nothing is ever rolled up."""
+        return Rolled()
 
     def cells(
         self,

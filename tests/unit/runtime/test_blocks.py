@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from leadline.records.cells import Cells, merge
 from leadline.runtime.store import blocks
+from leadline.runtime.store.resolution import Rolled
+
+MINUTES = Rolled()
 
 rows = st.dictionaries(
     st.tuples(st.integers(1, 3), st.integers(0, 3), st.integers(0, 250), st.integers(0, 3)),
@@ -27,8 +30,8 @@ def same(one: Cells, other: Cells) -> bool:
 
 @given(found=rows)
 def test_blocks_hold_one_kind_and_series_within_one_hour(found):
-    for (kind, series, start), part in blocks.split(cells(found)).items():
-        assert start % 60 == 0
+    for (kind, series, start, step), part in blocks.split(cells(found), MINUTES).items():
+        assert (start % 60, step) == (0, 1)
         assert set(part.kind.tolist()) == {kind}
         assert set(part.series.tolist()) == {series}
         assert {minute // 60 for minute in part.minute.tolist()} == {start // 60}
@@ -36,12 +39,12 @@ def test_blocks_hold_one_kind_and_series_within_one_hour(found):
 
 @given(found=rows)
 def test_split_cells_joined_are_the_same(found):
-    assert same(blocks.joined(blocks.split(cells(found))), cells(found))
+    assert same(blocks.joined(blocks.split(cells(found), MINUTES)), cells(found))
 
 
 @given(one=rows, other=rows)
 def test_adding_block_by_block_is_adding(one, other):
-    added = blocks.add(blocks.split(cells(one)), blocks.split(cells(other)))
+    added = blocks.add(blocks.split(cells(one), MINUTES), blocks.split(cells(other), MINUTES))
     assert same(blocks.joined(added), merge([cells(one), cells(other)]))
 
 

@@ -1,4 +1,4 @@
-"""Cells by block: one kind and series in one hour. What compaction writes and snapshots read.
+"""Cells by block: one kind and series in one span of time. What compaction writes, snapshots read.
 
 Blocks in the order of their keys, one behind another, are normalised cells: adding deltas to blocks
 never sorts what it does not touch.
@@ -11,23 +11,25 @@ from collections.abc import Mapping
 import numpy as np
 
 from leadline.records.cells import Cells, concatenate, merge, select
+from leadline.runtime.store.resolution import Rolled, block_starts, resolutions
 
-BLOCK_MINUTES = 60
+BlockKey = tuple[int, int, int, int]
+"""(kind, series, first minute of the block, resolution). No two blocks of one kind and series
+overlap, so that this is the order of their cells too."""
 
-BlockKey = tuple[int, int, int]
-"""(kind, series, first minute of the block)."""
 
-
-def split(cells: Cells) -> dict[BlockKey, Cells]:
-    """Normalised cells by block, in the order of the keys; views of the same memory."""
+def split(cells: Cells, rolled: Rolled) -> dict[BlockKey, Cells]:
+    """Cells of `bucketed` by block, in the order of the keys; views of the same memory."""
     if not len(cells):
         return {}
-    start = cells.minute - cells.minute % np.uint32(BLOCK_MINUTES)
+    steps = resolutions(cells, rolled)
+    start = block_starts(cells, steps)
     new = np.ones(len(cells), np.bool_)
     new[1:] = (
         (cells.kind[1:] != cells.kind[:-1])
         | (cells.series[1:] != cells.series[:-1])
         | (start[1:] != start[:-1])
+        | (steps[1:] != steps[:-1])
     )
     begins = np.flatnonzero(new)
     ends = np.append(begins[1:], len(cells))
@@ -35,6 +37,7 @@ def split(cells: Cells) -> dict[BlockKey, Cells]:
         cells.kind[begins].tolist(),
         cells.series[begins].tolist(),
         start[begins].tolist(),
+        steps[begins].tolist(),
         strict=True,
     )
     return {

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from leadline.records.batches import InputAbsence
 from leadline.records.cases import Case, CaseLabel, CaseRelabel
+from leadline.runtime.store import tombstone_rows
 from leadline.runtime.store.port import CaseQuery
 from leadline.runtime.store.session import VALUES_MAX, Session
 from leadline.runtime.store.shard_rows import slices_text
@@ -74,7 +75,7 @@ def relabel_cases(session: Session, changes: Iterable[CaseRelabel]) -> None:
 
 def find_cases(session: Session, query: CaseQuery) -> list[Case]:
     """The cases that fit, ordered as asked; equal ones by id."""
-    where, values = _conditions(query)
+    where, values = _live_conditions(session, query)
     order = _SUREST if query.by_score else _NEWEST
     rows = session.rows(
         f"{_FOUND} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
@@ -85,7 +86,7 @@ def find_cases(session: Session, query: CaseQuery) -> list[Case]:
 
 def count_cases(session: Session, query: CaseQuery) -> int:
     """How many fit."""
-    where, values = _conditions(query)
+    where, values = _live_conditions(session, query)
     found = session.row(f"SELECT count(*) FROM cases WHERE {where}", values)
     return int(found[0]) if found else 0
 
@@ -95,14 +96,14 @@ def cases_by_key(session: Session, keys: Sequence[tuple[str, str, bytes]]) -> li
     groups: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     for model, version, case_id in sorted(set(keys)):
         groups[model, version].append(case_id)
-    found = []
+    found, live = [], _live(session)
     for (model, version), ids in groups.items():
         for begin in range(0, len(ids), VALUES_MAX):
             part = ids[begin : begin + VALUES_MAX]
             marks = ", ".join("?" for _ in part)
             rows = session.rows(
-                f"{_FOUND} WHERE model = ? AND version = ? AND id IN ({marks}) "
-                "ORDER BY id, clock_ms, task",
+                f"{_FOUND} WHERE model = ? AND version = ? AND id IN ({marks})"
+                f"{live} ORDER BY id, clock_ms, task",
                 [model, version, *part],
             )
             found += [_case(*row) for row in rows]
@@ -112,7 +113,8 @@ def cases_by_key(session: Session, keys: Sequence[tuple[str, str, bytes]]) -> li
 def cases_of_input(session: Session, task: str, case_id: bytes) -> list[Case]:
     """The newest case of one input of every version of a task, by model and version."""
     rows = session.rows(
-        f"{_FOUND} WHERE id = ? AND task = ? ORDER BY model, version, clock_ms", [case_id, task]
+        f"{_FOUND} WHERE id = ? AND task = ?{_live(session)} ORDER BY model, version, clock_ms",
+        [case_id, task],
     )
     newest = {(row[0], row[1]): row for row in rows}
     return [_case(*row) for row in newest.values()]
@@ -133,10 +135,11 @@ def trim_cases(session: Session, model: str, version: str, keep: int) -> list[st
         where += f" AND (event_time_us < ? OR ({ties}))"
         values += [last[0], *last]
     rows = session.rows(f"DELETE FROM cases WHERE {where} RETURNING input_ref", values)
-    return _unused(session, {ref for (ref,) in rows if ref})
+    return unused(session, {ref for (ref,) in rows if ref})
 
 
-def _unused(session: Session, refs: set[str]) -> list[str]:
+def unused(session: Session, refs: set[str]) -> list[str]:
+    """Which of the blob keys no case refers to, in order."""
     wanted = sorted(refs)
     for begin in range(0, len(wanted), VALUES_MAX):
         part = wanted[begin : begin + VALUES_MAX]
@@ -146,6 +149,16 @@ def _unused(session: Session, refs: set[str]) -> list[str]:
         )
         refs = refs - {ref for (ref,) in rows}
     return sorted(refs)
+
+
+def _live_conditions(session: Session, query: CaseQuery) -> tuple[str, list[object]]:
+    where, values = _conditions(query)
+    return where + _live(session), values
+
+
+def _live(session: Session) -> str:
+    """Leaves out what was deleted and came again; nothing while nothing was deleted."""
+    return f" AND {tombstone_rows.LIVE_CASE}" if tombstone_rows.any_dead(session) else ""
 
 
 def _conditions(query: CaseQuery) -> tuple[str, list[object]]:

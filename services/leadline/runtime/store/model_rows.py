@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from leadline.records.batches import TaskKind
-from leadline.records.errors import FencedError
+from leadline.records.errors import FencedError, UsageError
 from leadline.records.models import InputForm, InputSpec, ModelSpec, OutputSpec, ScoreForm
 from leadline.runtime.store.session import Row, Session
+from leadline.runtime.store.tombstone_rows import dead_models
 
 
 def save_model(session: Session, spec: ModelSpec, expected_revision: int | None) -> int:
@@ -19,7 +20,13 @@ def save_model(session: Session, spec: ModelSpec, expected_revision: int | None)
 
     Raises:
         FencedError: the revision is another one.
+        UsageError: a model of that name was deleted.
     """
+    if spec.name in dead_models(session):
+        raise UsageError(
+            f"A model named {spec.name!r} was deleted: what comes under that name is not shown.",
+            "Choose another name.",
+        )
     row = _save(session, spec.name, json.dumps(asdict(spec)), expected_revision)
     if row is None:
         raise FencedError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from leadline.runtime.store.port import TruthStore
+from leadline.runtime.store.port import TruthKeeper
 from leadline.runtime.store.sql import open_database
 from leadline.runtime.store.truth import SqlTruthStore
 
 
-def open_store(url: str) -> TruthStore:
+def open_store(url: str) -> TruthKeeper:
     """The truth in "sqlite:PATH" or "postgresql://..."; connects on first use.
 
     Raises:

@@ -15,6 +15,7 @@ from leadline.records.cases import Case, CaseRelabel
 from leadline.records.cells import CellKind, Cells, Series
 from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
+from leadline.runtime.store.resolution import Retention, Rolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,10 @@ class Snapshot(Protocol):
         """All shards, by name."""
 
     def series(self) -> list[tuple[str, int, Series]]:
-        """(shard, number, series) of all series."""
+        """(shard, number, series) of all series but those of deleted models."""
+
+    def rolled(self, shard: str) -> Rolled:
+        """At which resolution the cells of a shard stand, and since when there are any."""
 
     def cells(
         self,
@@ -145,7 +149,9 @@ class Snapshot(Protocol):
     ) -> dict[str, Cells]:
         """Sums by shard: the given series numbers (None: all), kinds and minutes [from, to).
 
-        ADDED and RETRACTED live at minute 0: a later `from_minute` leaves them out.
+        A cell has the first minute of its bucket (`rolled`) and is found by that: a question is cut
+        at `rolled(shard).ceiling(kind, minute)` of its bounds, so questions that follow one another
+        add up. ADDED and RETRACTED live at minute 0: a later `from_minute` leaves them out.
         """
 
     def versions(self) -> list[VersionSeen]:
@@ -217,9 +223,11 @@ class TruthStore(Protocol):
     def save_model(self, spec: ModelSpec, expected_revision: int | None) -> int:
         """Writes a declaration if its revision is still the expected one (None: whatever it is).
 
-        Revision 0 is that of a model that is not declared yet.
+        Revision 0 is that of a model that is not declared yet. Returns the new revision.
 
-        Returns the new revision. Raises FencedError when the revision has moved on.
+        Raises:
+            FencedError: the revision has moved on.
+            UsageError: a model of that name was deleted.
         """
 
     def compact(self, shard: str, max_deltas: int) -> int:
@@ -237,3 +245,34 @@ class TruthStore(Protocol):
 
     def close(self) -> None:
         """Ends."""
+
+
+class TruthKeeper(TruthStore, Protocol):
+    """The truth with what keeps it small, correct and free of what was deleted."""
+
+    def roll_up(self, shard: str, retention: Retention) -> int:
+        """Makes old cells coarser, and deletes those older still; returns how many blocks it moved.
+
+        Moves the bounds of `Snapshot.rolled` on by the shard's log clocks; what is moved is
+        bounded, in one transaction, so repeat it until it returns 0. Sums do not change.
+        Concurrent with owners, readers and compactors.
+        """
+
+    def delete_model(self, name: str, now_us: int) -> list[str]:
+        """Deletes a model's cells, cases and declaration, for ever: its name is not used again.
+
+        What of it is still in the log is counted into nothing. Returns blob keys that nobody needs
+        now.
+
+        Raises:
+            NotFoundError: it is neither declared nor was it ever counted.
+        """
+
+    def delete_id(self, case_id: bytes, task: str, now_us: int) -> list[str]:
+        """Deletes an id's cases, for ever; an empty task stands for all. Counts stay.
+
+        Returns blob keys that nobody needs now.
+        """
+
+    def purge_deleted(self) -> list[str]:
+        """Deletes cases that came after their model or id was deleted; returns blob keys."""

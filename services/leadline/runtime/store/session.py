@@ -79,9 +79,10 @@ class Session:
         self._cursor.execute(self._text(sql), values)
         return self._cursor.rowcount
 
-    def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Runs one statement for each row of values, in order."""
+    def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> int:
+        """Runs one statement for each row of values, in order; returns how many it touched."""
         self._cursor.executemany(self._text(sql), rows)
+        return self._cursor.rowcount
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """All rows of one statement."""

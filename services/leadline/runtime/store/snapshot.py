@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import product
 
 import numpy as np
 
 from leadline.records.cases import Case
 from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge, select
 from leadline.records.models import ModelSpec
-from leadline.runtime.store import blocks, case_rows, model_rows, shard_rows
-from leadline.runtime.store.blocks import BLOCK_MINUTES, BlockKey
+from leadline.runtime.store import blocks, case_rows, model_rows, shard_rows, tombstone_rows
+from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.port import CaseQuery, ShardState, VersionSeen
+from leadline.runtime.store.resolution import BLOCK_MINUTES, DAY, Rolled, bucketed
+from leadline.runtime.store.rolled_rows import read_rolled
 from leadline.runtime.store.session import VALUES_MAX, Session
 
 
@@ -28,8 +31,14 @@ class SqlSnapshot:
         return shard_rows.read_shards(self._session)
 
     def series(self) -> list[tuple[str, int, Series]]:
-        """(shard, number, series) of all series."""
-        return shard_rows.read_series(self._session)
+        """(shard, number, series) of all series but those of deleted models."""
+        found = shard_rows.read_series(self._session)
+        dead = tombstone_rows.dead_models(self._session)
+        return [row for row in found if row[2].model not in dead] if dead else found
+
+    def rolled(self, shard: str) -> Rolled:
+        """At which resolution the cells of a shard stand, and since when there are any."""
+        return read_rolled(self._session, shard)
 
     def cells(
         self,
@@ -40,8 +49,11 @@ class SqlSnapshot:
     ) -> dict[str, Cells]:
         """Sums by shard: only the given series numbers (None: all), kinds and minutes [from, to).
 
-        Has an entry for each shard that was asked for, normalised. ADDED and RETRACTED live at
-        minute 0, so they are found from minute 0 on only.
+        Has an entry for each shard that was asked for, normalised. A cell of `rolled` times has the
+        first minute of its bucket, and is found by that: a question is cut at the first bounds of
+        buckets at or after its own (`rolled(shard).ceiling`), so questions that follow one
+        another add up. ADDED and RETRACTED live at minute 0, so they are found from minute 0 on
+        only. Deleted models have no cells.
         """
         wanted: dict[str, list[int] | None]
         if numbers is None:
@@ -62,6 +74,7 @@ class SqlSnapshot:
         """Versions that were counted, by model, then the one seen last first."""
         rows = self._session.rows(
             "SELECT model, version, min(first_minute), max(last_minute) FROM last_seen "
+            "WHERE model NOT IN (SELECT model FROM deleted_models) "
             "GROUP BY model, version ORDER BY model, 4 DESC, version"
         )
         return [VersionSeen(*row) for row in rows]
@@ -96,27 +109,38 @@ class SqlSnapshot:
     ) -> Cells:
         if not kinds:
             return empty_cells()
+        rolled = read_rolled(self._session, shard)
+        dead = tombstone_rows.dead_numbers(self._session, shard)
         found: dict[BlockKey, Cells] = {}
-        for key, body in self._block_rows(shard, numbers, kinds, minutes):
-            found[key] = blocks.within(self._codec.decode(body), *minutes)
-        tail = merge(self._tail(shard, numbers, kinds, minutes))
-        return blocks.joined(blocks.add(found, blocks.split(tail)))
+        # A cell that was not moved yet may lie a bucket behind the minute that it counts for.
+        reach = (minutes[0], max(minutes[1], min(minutes[1] + DAY, rolled.newest)))
+        late = []
+        for key, body in self._block_rows(shard, numbers, kinds, reach):
+            if rolled.is_due(key[0], key[3], key[2]):
+                late.append(self._codec.decode(body))
+            elif key[2] < minutes[1]:
+                found[key] = blocks.within(self._codec.decode(body), *minutes)
+        late += self._tail(shard, numbers, kinds, reach)
+        rest = blocks.within(bucketed(merge(late), rolled), *minutes)
+        return tombstone_rows.without(
+            blocks.joined(blocks.add(found, blocks.split(rest, rolled))), dead
+        )
 
     def _block_rows(
         self, shard: str, numbers: list[int] | None, kinds: list[int], minutes: tuple[int, int]
     ) -> Iterator[tuple[BlockKey, bytes]]:
         """Blocks that may hold something wanted."""
-        for part in _parts(numbers):
+        for part, (resolution, span) in product(_parts(numbers), BLOCK_MINUTES.items()):
             sql = (
-                "SELECT kind, series, block_start, body FROM blocks WHERE shard = ? "
-                f"AND kind IN ({_marks(kinds)}) AND block_start > ? AND block_start < ?"
+                "SELECT kind, series, block_start, body FROM blocks WHERE shard = ? AND kind IN "
+                f"({_marks(kinds)}) AND resolution = ? AND block_start > ? AND block_start < ?"
             )
-            values = [shard, *kinds, minutes[0] - BLOCK_MINUTES, minutes[1]]
+            values = [shard, *kinds, resolution, minutes[0] - span, minutes[1]]
             if part is not None:
                 sql += f" AND series IN ({_marks(part)})"
                 values += part
             for kind, series, start, body in self._session.rows(sql, values):
-                yield (kind, series, start), body
+                yield (kind, series, start, resolution), body
 
     def _tail(
         self, shard: str, numbers: list[int] | None, kinds: list[int], minutes: tuple[int, int]

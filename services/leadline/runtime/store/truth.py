@@ -14,12 +14,21 @@ from leadline.records.cells import Series
 from leadline.records.errors import FencedError
 from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
-from leadline.runtime.store import case_rows, fact_rows, model_rows, shard_rows
+from leadline.runtime.store import (
+    case_rows,
+    deletion,
+    fact_rows,
+    model_rows,
+    shard_rows,
+    tombstone_rows,
+)
 from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.commit_check import check_commit
 from leadline.runtime.store.compaction import Compaction
 from leadline.runtime.store.migrate import migrate, migrations
 from leadline.runtime.store.port import Commit, ShardState, Snapshot
+from leadline.runtime.store.resolution import Retention
+from leadline.runtime.store.rollup import RollUp
 from leadline.runtime.store.session import Database, Session
 from leadline.runtime.store.snapshot import SqlSnapshot
 
@@ -137,6 +146,7 @@ class SqlTruthStore:
 
         Raises:
             FencedError: the revision has moved on.
+            UsageError: a model of that name was deleted.
         """
         with self._database.write() as session:
             return model_rows.save_model(session, spec, expected_revision)
@@ -148,6 +158,39 @@ class SqlTruthStore:
         """
         with self._database.write() as session:
             return Compaction(session, shard).run(max_deltas)
+
+    def roll_up(self, shard: str, retention: Retention) -> int:
+        """Makes old cells coarser, in one transaction; returns how many blocks it moved.
+
+        A run is bounded by its bytes: repeat it until it returns 0.
+        """
+        with self._database.read() as session:
+            if not RollUp(session, shard, retention).is_due():
+                return 0
+        with self._database.write() as session:
+            return RollUp(session, shard, retention).run()
+
+    def delete_model(self, name: str, now_us: int) -> list[str]:
+        """Deletes a model's cells, cases and declaration, for ever; returns blob keys to delete.
+
+        Raises:
+            NotFoundError: it is neither declared nor was it ever counted.
+        """
+        with self._database.write() as session:
+            return deletion.delete_model(session, name, now_us)
+
+    def delete_id(self, case_id: bytes, task: str, now_us: int) -> list[str]:
+        """Deletes an id's cases, for ever; returns blob keys to delete."""
+        with self._database.write() as session:
+            return deletion.delete_id(session, case_id, task, now_us)
+
+    def purge_deleted(self) -> list[str]:
+        """Deletes cases that came after their model or id was deleted; returns blob keys."""
+        with self._database.read() as session:
+            if not tombstone_rows.any_dead(session):
+                return []
+        with self._database.write() as session:
+            return deletion.purge(session)
 
     def trim_cases(self, model: str, version: str, keep: int) -> list[str]:
         """Deletes all but the newest `keep` cases; returns blob keys that no case needs now."""

@@ -31,7 +31,7 @@ cell counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -39,7 +39,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from leadline.records.keys import sum_by_key
+from leadline.records.keys import Column, sum_by_key, sum_chunks
+
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 
 RANKS_MAX = 7
 """Ranks that are told apart, 0 to 6: top-k is exact up to k = 7. A rank has 3 bits."""
@@ -70,6 +74,9 @@ class CellKind(IntEnum):
 
 FRAGMENT_ROWS_MIN = 16
 """Where runs of one kind are shorter, cells are first ordered by kind as a whole."""
+
+CHUNK_ROWS = 16_384
+"""Cells that are packed at a time when they are added to a table: they stay in the cache."""
 
 HISTORY_KINDS = frozenset({CellKind.ADDED, CellKind.RETRACTED})
 """Kinds that depend on the order of reading; only their difference is a function of the vector."""
@@ -126,10 +133,12 @@ def empty_cells() -> Cells:
 
 
 def concatenate(parts: Iterable[Cells]) -> Cells:
-    """The cells of all parts behind one another: not normalised."""
+    """The cells of all parts behind one another: not normalised. May share a part's memory."""
     found = [part for part in parts if len(part)]
     if not found:
         return empty_cells()
+    if len(found) == 1:
+        return found[0]
     return Cells(
         np.concatenate([part.kind for part in found]),
         np.concatenate([part.series for part in found]),
@@ -144,85 +153,126 @@ def merge(parts: Iterable[Cells]) -> Cells:
 
     Associative and commutative; `merge([])` is the neutral element.
     """
-    found = sorted((part for part in parts if len(part)), key=_first)
-    cells = concatenate(found)
-    starts = _kind_starts(cells)
-    if len(starts) * FRAGMENT_ROWS_MIN > len(cells) + FRAGMENT_ROWS_MIN:
-        cells = _take(cells, np.argsort(cells.kind, kind="stable"))
-        starts = _kind_starts(cells)
     by_kind: dict[int, list[Cells]] = {}
-    for begin, end in pairwise([*starts.tolist(), len(cells)]):
-        piece = _take(cells, slice(begin, end))
-        by_kind.setdefault(int(cells.kind[begin]), []).append(piece)
+    for part in parts:
+        for kind, piece in _by_kind(part):
+            by_kind.setdefault(kind, []).append(piece)
     return concatenate(_summed(kind, by_kind[kind]) for kind in sorted(by_kind))
 
 
 def count(
     kind: CellKind,
-    series: npt.NDArray[np.uint32] | int,
-    minute: npt.NDArray[np.uint32] | int,
-    index: npt.NDArray[np.uint64] | int,
-    weight: npt.NDArray[np.int64] | int = 1,
+    series: U32 | int,
+    minute: U32 | int,
+    index: U64 | int,
+    weight: I64 | int = 1,
 ) -> Cells:
     """Cells of one kind, normalised, from one row for each thing that is counted.
 
     The columns are of equal length; an integer stands for every row. Where all of them are
     integers, there is one row.
     """
-    return _counted(int(kind), (series, minute, *_halves(index)), weight)
+    columns: list[Column] = [each for each in (series, minute) if isinstance(each, np.ndarray)]
+    if isinstance(index, np.ndarray):
+        columns += _split(index, wide=_is_wide(index))
+    if not columns:
+        weight = np.atleast_1d(np.asarray(weight, np.int64))
+        columns = [np.zeros(len(weight), np.uint8)]
+    found, sums = sum_by_key(columns, weight)
+    varying, size = list(found), len(sums)
+
+    def column(given: U32 | int) -> U32:
+        return varying.pop(0) if isinstance(given, np.ndarray) else np.full(size, given, np.uint32)
+
+    return Cells(
+        np.full(size, kind, np.uint8),
+        column(series),
+        column(minute),
+        _joined(varying) if isinstance(index, np.ndarray) else np.full(size, index, np.uint64),
+        sums,
+    )
 
 
-def _first(part: Cells) -> tuple[int, int, int, int]:
-    """Key of the first cell."""
-    return int(part.kind[0]), int(part.series[0]), int(part.minute[0]), int(part.index[0])
-
-
-def _kind_starts(cells: Cells) -> npt.NDArray[np.int64]:
-    """Where runs of one kind begin."""
-    if not len(cells):
-        return np.empty(0, np.int64)
-    return np.append(0, np.flatnonzero(cells.kind[1:] != cells.kind[:-1]) + 1)
+def _by_kind(part: Cells) -> Iterator[tuple[int, Cells]]:
+    """The cells of each kind, in one piece or several."""
+    if not len(part):
+        return
+    starts = np.flatnonzero(part.kind[1:] != part.kind[:-1]) + 1
+    if len(starts) * FRAGMENT_ROWS_MIN > len(part) + len(CellKind) * FRAGMENT_ROWS_MIN:
+        part = _take(part, np.argsort(part.kind, kind="stable"))
+        starts = np.flatnonzero(part.kind[1:] != part.kind[:-1]) + 1
+    for begin, end in pairwise((0, *starts.tolist(), len(part))):
+        yield int(part.kind[begin]), _take(part, slice(begin, end))
 
 
 def _summed(kind: int, parts: list[Cells]) -> Cells:
-    """The sum of parts of one kind."""
-    cells = concatenate(parts)
-    return _counted(kind, (cells.series, cells.minute, *_halves(cells.index)), cells.count)
+    """The sum of parts of one kind, each with at least one cell."""
+    parts = sorted(parts, key=lambda part: _key(part, 0))
+    ordered = all(_key(one, -1) < _key(other, 0) for one, other in pairwise(parts))
+    if ordered and all(map(_is_normalised, parts)):
+        return concatenate(parts)
+    wide = any(_is_wide(part.index) for part in parts)
+    chunks = [
+        ((part.series, part.minute, *_split(part.index, wide=wide)), part.count)
+        for part in _chunks(parts)
+    ]
+    (series, minute, *index), sums = sum_chunks(chunks)
+    return Cells(np.full(len(sums), kind, np.uint8), series, minute, _joined(index), sums)
 
 
-def _counted(
-    kind: int,
-    columns: tuple[npt.NDArray[np.uint32] | int, ...],
-    weight: npt.NDArray[np.int64] | int,
-) -> Cells:
-    """Normalised cells of series, minute, upper and lower half of the index."""
-    arrays = [column for column in columns if isinstance(column, np.ndarray)]
-    if not arrays:
-        weight = np.atleast_1d(np.asarray(weight, np.int64))
-        arrays = [np.zeros(len(weight), np.uint32)]
-    found, sums = sum_by_key(arrays, weight)
-    varying = iter(found)
-    size = len(sums)
-    series, minute, high, low = (
-        next(varying) if isinstance(column, np.ndarray) else np.full(size, column, np.uint32)
-        for column in columns
-    )
-    return Cells(np.full(size, kind, np.uint8), series, minute, pair_index(high, low), sums)
+def _chunks(parts: list[Cells]) -> Iterator[Cells]:
+    """The cells in pieces of about CHUNK_ROWS."""
+    waiting: list[Cells] = []
+    size = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= CHUNK_ROWS:
+            whole = concatenate(waiting)
+            for begin in range(0, len(whole), CHUNK_ROWS):
+                yield _take(whole, slice(begin, begin + CHUNK_ROWS))
+            waiting, size = [], 0
+    if waiting:
+        yield concatenate(waiting)
 
 
-def _halves(
-    index: npt.NDArray[np.uint64] | int,
-) -> tuple[npt.NDArray[np.uint32] | int, npt.NDArray[np.uint32] | int]:
-    """Upper and lower 32 bits; the upper as 0 where no row has any."""
-    if not isinstance(index, np.ndarray):
-        return index >> 32, index & 0xFFFF_FFFF
-    low = index.astype(np.uint32)
-    if not len(index) or int(index.max()) <= 0xFFFF_FFFF:
-        return 0, low
-    return (index >> np.uint64(32)).astype(np.uint32), low
+def _key(part: Cells, at: int) -> tuple[int, int, int]:
+    """What orders a cell within its kind."""
+    return int(part.series[at]), int(part.minute[at]), int(part.index[at])
 
 
-def _take(cells: Cells, at: npt.NDArray[np.int64] | slice) -> Cells:
+def _is_normalised(part: Cells) -> bool:
+    """Whether cells of one kind ascend strictly, and none is 0."""
+    ascends = part.index[1:] > part.index[:-1]
+    for column in (part.minute, part.series):
+        ascends &= column[1:] == column[:-1]
+        ascends |= column[1:] > column[:-1]
+    return bool(ascends.all() and part.count.all())
+
+
+def _is_wide(index: U64) -> bool:
+    """Whether an index has more than 32 bits."""
+    return bool(len(index)) and int(index.max()) > 0xFFFF_FFFF
+
+
+def _split(index: U64, *, wide: bool) -> tuple[Column, ...]:
+    """The index in columns whose ranges are small, since halves have a meaning of their own."""
+    if not wide:
+        return (index.astype(np.uint32),)
+    high = (index >> np.uint64(32)).astype(np.uint32)
+    return high, (index >> np.uint64(16)).astype(np.uint16), index.astype(np.uint16)
+
+
+def _joined(columns: Sequence[Column]) -> U64:
+    """Undoes `_split`."""
+    index: U64 = columns[0].astype(np.uint64)
+    for column in columns[1:]:
+        index <<= np.uint64(16)
+        index |= column
+    return index
+
+
+def _take(cells: Cells, at: I64 | slice) -> Cells:
     return Cells(
         cells.kind[at], cells.series[at], cells.minute[at], cells.index[at], cells.count[at]
     )

@@ -33,40 +33,66 @@ def sum_by_key(columns: Sequence[Column], weight: int | I64 = 1) -> Sums:
         columns: at least one, of equal length, the most significant first. Types are kept.
         weight: int64 of the same length, or one for all rows.
     """
-    if not len(columns[0]) or (isinstance(weight, int) and not weight):
+    rows = len(columns[0])
+    if not rows or (isinstance(weight, int) and not weight):
         return tuple(column[:0] for column in columns), np.empty(0, np.int64)
-    packing = Packing(columns)
+    packing = Packing([columns])
     if packing.width > KEY_BITS_MAX:
         return _sum_rows(columns, weight)
-    if 1 << packing.width <= min(DENSE_CELLS_A_ROW * packing.rows, 1 << DENSE_BITS_MAX):
-        return _sum_dense(packing, weight)
+    if packing.is_dense(rows):
+        return _sum_dense(packing, columns, weight)
     if isinstance(weight, np.ndarray):
-        return _sum_weighted(packing, weight)
-    return _sum_sorted(packing, weight)
+        return _sum_weighted(packing, columns, weight)
+    key = packing.pack(columns, np.uint32 if packing.width <= 32 else np.uint64)
+    found, sums = runs(np.sort(key))
+    return packing.unpack(found), sums if weight == 1 else sums * weight
+
+
+def sum_chunks(chunks: Sequence[tuple[Sequence[Column], I64]]) -> Sums:
+    """`sum_by_key` of all (columns, weights) together; each chunk has at least one row.
+
+    Where a dense table is used, a chunk at a time is packed, and stays in the cache if it is small.
+    """
+    packing = Packing([columns for columns, _ in chunks])
+    if packing.width > KEY_BITS_MAX or not packing.is_dense(sum(len(each) for _, each in chunks)):
+        columns = [np.concatenate(parts) for parts in zip(*(c for c, _ in chunks), strict=True)]
+        return sum_by_key(columns, np.concatenate([weight for _, weight in chunks]))
+    table = np.zeros(1 << packing.width, np.int64)
+    for columns_, weight in chunks:
+        np.add.at(table, packing.pack(columns_, np.int64), weight)
+    at = np.flatnonzero(table != 0)  # of booleans it is three times as fast
+    return packing.unpack(at), table[at]
 
 
 class Packing:
-    """How columns of at least one row fit into one number: each one's offset and bits.
+    """How the columns of some tables fit into one number: each column's offset and bits.
+
+    Args:
+        tables: at least one, with at least one row each and the same types.
 
     Attributes:
-        rows: how many there are.
         width: bits of a key.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self.columns = columns
-        self.rows = len(columns[0])
-        self._lows = [int(np.minimum.reduce(column)) for column in columns]
-        self._bits = [
-            (int(np.maximum.reduce(column)) - low).bit_length()
-            for column, low in zip(columns, self._lows, strict=True)
-        ]
+    def __init__(self, tables: Sequence[Sequence[Column]]) -> None:
+        self._types = [column.dtype for column in tables[0]]
+        self._lows: list[int] = []
+        self._bits: list[int] = []
+        for parts in zip(*tables, strict=True):
+            low = min(int(np.minimum.reduce(part)) for part in parts)
+            high = max(int(np.maximum.reduce(part)) for part in parts)
+            self._lows.append(low)
+            self._bits.append((high - low).bit_length())
         self.width = sum(self._bits)
 
-    def pack(self, of: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    def is_dense(self, rows: int) -> bool:
+        """Whether a table of all keys is cheaper than sorting so many rows."""
+        return 1 << self.width <= min(DENSE_CELLS_A_ROW * rows, 1 << DENSE_BITS_MAX)
+
+    def pack(self, columns: Sequence[Column], of: type[np.integer[Any]]) -> npt.NDArray[Any]:
         """The keys, ordered as the rows are; their type has at least `width` bits."""
         key: npt.NDArray[Any] | None = None
-        for column, low, bits in zip(self.columns, self._lows, self._bits, strict=True):
+        for column, low, bits in zip(columns, self._lows, self._bits, strict=True):
             if not bits:
                 continue
             part = (column - column.dtype.type(low) if low else column).astype(of, copy=False)
@@ -75,49 +101,37 @@ class Packing:
                 continue
             key = key << of(bits)
             key |= part
-        return np.zeros(self.rows, of) if key is None else key
+        return np.zeros(len(columns[0]), of) if key is None else key
 
     def unpack(self, key: npt.NDArray[Any]) -> tuple[Column, ...]:
         """The columns of keys of any integer type."""
         found: list[Column] = []
         shift = 0
         of = key.dtype.type
-        for column, low, bits in zip(
-            reversed(self.columns), reversed(self._lows), reversed(self._bits), strict=True
+        for dtype, low, bits in zip(
+            reversed(self._types), reversed(self._lows), reversed(self._bits), strict=True
         ):
-            kind = column.dtype.type
             if not bits:
-                found.append(np.full(len(key), low, column.dtype))
+                found.append(np.full(len(key), low, dtype))
                 continue
             part = key >> of(shift) if shift else key
             if shift + bits < self.width:
                 part = part & of((1 << bits) - 1)
-            part = part.astype(column.dtype)
+            part = part.astype(dtype)
             if low:
-                part += kind(low)
+                part += dtype.type(low)
             found.append(part)
             shift += bits
         return tuple(reversed(found))
 
 
-def _sum_dense(packing: Packing, weight: int | I64) -> Sums:
-    key = packing.pack(np.int64)
+def _sum_dense(packing: Packing, columns: Sequence[Column], weight: int | I64) -> Sums:
     if isinstance(weight, np.ndarray):
-        table = np.zeros(1 << packing.width, np.int64)
-        np.add.at(table, key, weight)
-    else:
-        table = np.bincount(key)
-    at = np.flatnonzero(table != 0)  # of booleans it is three times as fast
+        return sum_chunks([(columns, weight)])
+    table = np.bincount(packing.pack(columns, np.int64))
+    at = np.flatnonzero(table != 0)
     sums = table[at]
-    if isinstance(weight, int) and weight != 1:
-        sums *= weight
-    return packing.unpack(at), sums
-
-
-def _sum_sorted(packing: Packing, weight: int) -> Sums:
-    key = np.sort(packing.pack(np.uint32 if packing.width <= 32 else np.uint64))
-    found, sums = runs(key)
-    return packing.unpack(found), sums if weight == 1 else sums * weight
+    return packing.unpack(at), sums if weight == 1 else sums * weight
 
 
 def runs(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64]:
@@ -132,37 +146,31 @@ def runs(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64]:
     return key[ends], lengths
 
 
-def _sum_weighted(packing: Packing, weight: I64) -> Sums:
+def _sum_weighted(packing: Packing, columns: Sequence[Column], weight: I64) -> Sums:
     """Sorts keys with their weights in the lowest bits where both fit, else by their order."""
-    key = packing.pack(np.uint64)
-    if not (key[1:] > key[:-1]).all():
-        key, weight = _sorted_with(key, packing.width, weight)
-        new = np.empty(len(key), np.bool_)
-        new[0] = True
-        np.not_equal(key[1:], key[:-1], out=new[1:])
-        starts = np.flatnonzero(new)
-        if len(starts) < len(key):
-            key, weight = key[starts], np.add.reduceat(weight, starts)
-    kept = weight != 0
-    if not kept.all():
-        key, weight = key[kept], weight[kept]
-    return packing.unpack(key), weight
-
-
-def _sorted_with(key: Column, width: int, weight: I64) -> tuple[Column, I64]:
-    low, high = int(weight.min()), int(weight.max())
-    bits = (high - low).bit_length()
-    if width + bits > KEY_BITS_MAX:
+    low = int(np.minimum.reduce(weight))
+    bits = (int(np.maximum.reduce(weight)) - low).bit_length()
+    width = packing.width + bits
+    of = np.uint32 if width <= 32 else np.uint64
+    key = packing.pack(columns, of)
+    if width > KEY_BITS_MAX:
         order = np.argsort(key)
-        return key[order], weight[order]
-    if not bits:
-        return np.sort(key), weight
-    both = (key << np.uint64(bits)) | (weight - np.int64(low)).view(np.uint64)
-    if width + bits <= 32:
-        both = np.sort(both.astype(np.uint32)).astype(np.uint64)
+        key, weight = key[order], weight[order]
     else:
-        both.sort()
-    return both >> np.uint64(bits), (both & np.uint64((1 << bits) - 1)).view(np.int64) + low
+        both = np.sort((key << of(bits)) | (weight - np.int64(low)).astype(of))
+        key = both >> of(bits)
+        weight = (both & of((1 << bits) - 1)).astype(np.int64)
+        weight += low
+    new = np.empty(len(key), np.bool_)
+    new[0] = True
+    np.not_equal(key[1:], key[:-1], out=new[1:])
+    starts = np.flatnonzero(new)
+    sums = np.add.reduceat(weight, starts)
+    key = key[starts]
+    kept = sums != 0
+    if not kept.all():
+        key, sums = key[kept], sums[kept]
+    return packing.unpack(key), sums
 
 
 def _sum_rows(columns: Sequence[Column], weight: int | I64) -> Sums:

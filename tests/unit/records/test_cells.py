@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +111,33 @@ def test_many_parts_of_many_kinds():
     found = merge([cells(rows) for rows in parts])
     assert rows_of(found) == summed(*parts)
     assert rows_of(merge([found])) == rows_of(found)
+
+
+@pytest.mark.parametrize("hours", [1, 40], ids=["of one hour", "that follow one another"])
+def test_many_blocks(hours):
+    """More cells than are packed at a time; some cancel."""
+    rng = np.random.default_rng(8)
+    total, blocks = Counter(), []
+    for number in range(40):
+        index = (rng.integers(0, 3, 900) << 32 | rng.integers(0, 2, 900) << 16).astype(np.uint64)
+        index += rng.integers(0, 500, 900).astype(np.uint64)
+        weight = rng.integers(-1, 3, 900)
+        minute = 60 * (number % hours)
+        blocks.append(count(CellKind.SCORES, 5, minute, index, weight))
+        for key, value in zip(index.tolist(), weight.tolist(), strict=True):
+            total[int(CellKind.SCORES), 5, minute, key] += value
+    expected = sorted((key, value) for key, value in total.items() if value)
+    assert rows_of(merge(blocks)) == expected
+    assert rows_of(merge(reversed(blocks))) == expected
+
+
+def test_parts_that_only_look_ordered_are_still_summed():
+    """Ends that follow one another, with a cell out of order, twice or of no count between them."""
+    for inner in ((7, 2), (3, 0), (1, 1), (9, -1)):
+        first = [((13, 0, 0, key), value) for key, value in ((1, 1), inner, (8, 2))]
+        second = [((13, 0, 0, 9), 1)]
+        found = merge([cells(first), cells(second)])
+        assert rows_of(found) == summed(first, second)
 
 
 @given(ROWS, st.tuples(*[st.booleans()] * 4))

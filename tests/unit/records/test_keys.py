@@ -1,5 +1,6 @@
 """Sums by key equal those of a dictionary, whichever way they are found."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.records.keys import sum_by_key
+from leadline.records.keys import sum_by_key, sum_chunks
 
 TYPES = {np.uint8: 8, np.uint32: 32, np.uint64: 64}
 WEIGHTS = st.one_of(st.integers(-2, 2), st.integers(-(2**55), 2**55))
@@ -95,3 +96,17 @@ def test_what_cancels_is_left_out(ranges):
     found, sums = sum_by_key(columns, np.append(weights, -weights))
     assert [len(column) for column in found] == [0] * len(columns)
     assert len(sums) == 0
+
+
+@pytest.mark.parametrize("largest", LARGEST)
+@pytest.mark.parametrize("ranges", RANGES)
+def test_chunks_sum_as_their_rows_do(ranges, largest):
+    rng = np.random.default_rng(7)
+    columns = [rng.integers(0, top, 700, dtype=np.uint64) for top in RANGES[ranges]]
+    weights = rng.integers(-LARGEST[largest] // 700, LARGEST[largest] // 700 + 2, 700)
+    cuts = [0, 1, 300, 700]
+    chunks = [
+        ([column[begin:end] for column in columns], weights[begin:end])
+        for begin, end in itertools.pairwise(cuts)
+    ]
+    assert rows_of(sum_chunks(chunks)) == slow(columns, weights)

@@ -21,6 +21,8 @@ TEMPER = {  # small commits, short pauses: many places for a fault to hit
     "records_per_poll_max": 50,
     "dead_letter_flush_seconds": 5.0,
     "health_address": "",
+    "pending_head_rows_max": 1_000,  # so that there are segments in the cache
+    "tick_seconds": 2.0,
 }
 
 

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 STEP_SECONDS = 0.2
-SILENCE_SECONDS = 20.0  # without any acknowledgement the client is made anew
+SILENCE_SECONDS = 8.0  # without any acknowledgement the client is made anew
 
 
 class Producer(threading.Thread):
@@ -86,7 +86,7 @@ class Producer(threading.Thread):
             retries=1000,
             linger_ms=5,
             max_block_ms=500,
-            request_timeout_ms=5_000,
+            request_timeout_ms=3_000,
             delivery_timeout_ms=60_000,
             reconnect_backoff_max_ms=500,
             allow_auto_create_topics=False,
@@ -94,6 +94,12 @@ class Producer(threading.Thread):
 
     def _close(self):
         client, self._client = self._client, None
-        if client is not None:
+        if client is None:
+            return
+        try:
+            client.close(timeout=1)
+        except KafkaError:  # it gives up when something is still queued, and would go on
+            client._sender.force_close()
+            client._sender.join(1.0)
             with suppress(KafkaError):
-                client.close(timeout=1)
+                client.close(timeout=0)

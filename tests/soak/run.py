@@ -9,9 +9,9 @@ from soak.damage import RESTORE, copy, damage
 from soak.owners import known
 from soak.proxy import Mode
 from soak.schedule import owned, rules_of
-from soak.world import BROKER
+from soak.world import BROKER, DATABASE
 
-RECOVERY_SECONDS = 60.0
+RECOVERY_SECONDS = 30.0
 DRAIN_SECONDS = 300.0
 
 
@@ -63,6 +63,9 @@ class Rounds:
                 self._wait(round_.apart)
             self._begin(harm, recoveries)
             self.counts[harm.fault] = self.counts.get(harm.fault, 0) + 1
+        if len(round_.harms) > 1:
+            for recovery in recoveries:
+                recovery.what += " beside another harm"
         self._wait(round_.hold)
         for harm in reversed(round_.harms):
             notes += self._end(harm)
@@ -151,6 +154,8 @@ class Rounds:
                     self.world.owners[slot].pause()
         elif harm.fault in ("rescale", "change rules"):
             self._roll(harm)
+        elif kind == "unstamp":
+            self.world.stamp(thing, "CreateTime")
         else:
             for slot in harm.slots:
                 self.world.proxies[slot, thing].set(Mode(kind))
@@ -188,7 +193,9 @@ class Rounds:
             slots = harm.slots or range(len(self.world.owners))
             pairs = zip(slots, harm.roles, strict=True)
             return [self._again(slot, role, harm) for slot, role in pairs]
-        elif kind != "kill" and thing in (BROKER, "database"):
+        elif kind == "unstamp":
+            self.world.stamp(thing, "LogAppendTime")
+        elif thing in (BROKER, DATABASE):
             for slot in harm.slots:
                 self.world.proxies[slot, thing].set(Mode.PASS)
         return []

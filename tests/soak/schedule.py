@@ -32,6 +32,8 @@ FAULTS = {  # relative frequencies
     "deaf broker": 4,
     "delay broker": 3,
     "rescale": 6,
+    "unstamp predictions": 2,
+    "unstamp labels": 2,
 }
 DAMAGES = ("truncate", "flip", "delete", "restore")
 DAMAGED_SHARE = 0.5  # of the kills of owners
@@ -100,6 +102,11 @@ class Schedule:
     seed: int
     roles: tuple
     rounds: list = field(default_factory=list)
+
+
+def thing(fault):
+    """What a fault concerns; two harms of a round concern different things."""
+    return "broker" if fault.startswith("unstamp") else fault.split()[-1]
 
 
 def owned(role, partitions):
@@ -183,7 +190,7 @@ class _Planner:
     def _second(self, first):
         """A harm of another thing than the first; none where the draw does not fit."""
         fault = self._fault()
-        if fault in ("rescale", "kill all owners") or fault.split()[-1] == first.fault.split()[-1]:
+        if fault in ("rescale", "kill all owners") or thing(fault) == thing(first.fault):
             return []
         return [self._harm(fault)]
 
@@ -209,7 +216,7 @@ class _Planner:
             if fault == "rescale":
                 self.roles = list(self._other_layout())
             return Harm(fault, (), tuple(self.roles), abrupt=self.rng.random() < 0.3)
-        if fault.startswith("kill"):
+        if fault.startswith(("kill", "unstamp")):
             return Harm(fault)
         return Harm(fault, tuple(sorted(self.rng.sample(range(SLOTS), self.rng.randint(1, SLOTS)))))
 

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import psutil
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 from psycopg.conninfo import conninfo_to_dict
 
 from leadline.testing.servers.kafka import Kafka, fetch_jars
@@ -15,6 +17,10 @@ from soak.proxy import ProxyThread
 from soak.schedule import SLOTS
 
 BROKER, DATABASE = "broker", "database"
+
+STALL_SECONDS = 5
+"""A reader whose client stalls after an outage is made anew after so long; with the default of 30 s
+the rounds would wait, not fail."""
 
 
 class World:
@@ -50,7 +56,7 @@ class World:
             port = self._databases[slot]
             self.proxies[slot, DATABASE] = self._thread.proxy(port, int(info["port"]))
             settings = {
-                "log_url": f"kafka://127.0.0.1:{before}",
+                "log_url": f"kafka://127.0.0.1:{before}?stall_seconds={STALL_SECONDS}",
                 "store_url": self.postgres.uri.replace(f":{info['port']}/", f":{port}/"),
                 "stream": "main",
                 "partitions": self.partitions,
@@ -75,6 +81,12 @@ class World:
             self.postgres.start()  # a start takes away what a crash left behind
         self.postgres.stop()
         self.kafka.kill()
+
+    def stamp(self, topic, kind):
+        """Who writes the append times of a topic: the broker ("LogAppendTime") or "CreateTime"."""
+        with closing(KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)) as admin:
+            change = {"message.timestamp.type": kind}
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, change)])
 
     def crash_database(self):
         """Kills every process of PostgreSQL at once, as the end of its machine does.

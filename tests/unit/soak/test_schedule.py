@@ -1,7 +1,7 @@
 """The soak's schedule: the seed decides it, owners overlap, and nothing is left out."""
 
 import pytest
-from soak.schedule import DAMAGES, FAULTS, SLOTS, covered, has_twin, owned, plan, rules_of
+from soak.schedule import DAMAGES, FAULTS, SLOTS, covered, has_twin, owned, plan, rules_of, thing
 
 PARTITIONS = 4
 SEEDS = range(10)
@@ -76,7 +76,7 @@ def test_short_runs_have_their_rounds_too(rounds):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_harms_of_a_round_concern_different_things(seed):
     for round_ in plan(seed, 100, PARTITIONS).rounds:
-        things = [harm.fault.split()[-1] for harm in round_.harms]
+        things = [thing(harm.fault) for harm in round_.harms]
         assert len(set(things)) == len(things)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline.records.cells import HISTORY_KINDS, CellKind, Cells, empty_cells, merge
@@ -90,6 +90,7 @@ def rows_of(found):
     return dict(zip(keys, found.count.tolist(), strict=True))
 
 
+@settings(deadline=None)
 @given(st.data(), rolled_bounds())
 def test_cells_take_the_minute_of_their_bucket(data, rolled):
     rows = data.draw(placed_rows(rolled))
@@ -98,6 +99,7 @@ def test_cells_take_the_minute_of_their_bucket(data, rolled):
     assert rows_of(bucketed(once, rolled)) == rows_of(once)
 
 
+@settings(deadline=None)
 @given(st.data(), rolled_bounds())
 def test_blocks_are_of_one_resolution_and_in_the_order_of_their_cells(data, rolled):
     found = bucketed(cells(data.draw(placed_rows(rolled))), rolled)
@@ -162,7 +164,9 @@ def test_bounds_never_fall_and_stay_in_their_order(steps):
         assert rolled.deleted <= rolled.day <= rolled.hour <= rolled.quarter
         assert rolled.deleted <= rolled.scores
         steps_of = (QUARTER_STEP, HOUR_STEP, DAY_STEP, SCORES_STEP, DELETED_STEP)
-        assert all(getattr(rolled, name) % step == 0 for name, step in zip(names, steps_of, strict=True))
+        assert all(
+            getattr(rolled, name) % step == 0 for name, step in zip(names, steps_of, strict=True)
+        )
 
 
 def test_nothing_is_deleted_within_the_label_window_or_without_both_clocks():

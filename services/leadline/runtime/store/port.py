@@ -96,6 +96,25 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """Cells of a shard that were counted anew from its log.
+
+    Attributes:
+        before: the state that must still hold (compared as in a Commit).
+        after: the state to write: of the next epoch; its vector may be any.
+        cells: by the minute, all kinds but ADDED and RETRACTED.
+        from_minute: buckets that begin at or after it are replaced, older ones stay; 0 for all.
+        new_series: numbers given to series on the way.
+    """
+
+    before: ShardState
+    after: ShardState
+    cells: Cells
+    from_minute: int
+    new_series: Mapping[Series, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class VersionSeen:
     """A version that was counted; times in minutes since 1970-01-01 UTC, of events."""
 
@@ -272,6 +291,18 @@ class TruthKeeper(TruthStore, Protocol):
         """Deletes an id's cases, for ever; an empty task stands for all. Counts stay.
 
         Returns blob keys that nobody needs now.
+        """
+
+    def replace_cells(self, wanted: Replacement) -> None:
+        """Puts recomputed cells in the place of the stored ones, in one transaction.
+
+        Cases, rules and exceptions stay as they are. ADDED and RETRACTED grow by what CONFUSION
+        changed, so counters do not fall. Owners of the old epoch are fenced. `rebuild.compare`
+        tells before what would change. Reads all deltas at once: compact first.
+
+        Raises:
+            FencedError: `wanted.before` does not hold any more; nothing was written.
+            ValueError: the replacement cannot be right.
         """
 
     def purge_deleted(self) -> list[str]:

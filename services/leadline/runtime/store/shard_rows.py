@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from leadline.records.cells import Series
@@ -93,6 +94,26 @@ def read_series(session: Session, shard: str | None = None) -> list[tuple[str, i
         (name, number, Series(model, version, task, parse_slices(slices)))
         for name, number, model, version, task, slices in rows
     ]
+
+
+def add_series(session: Session, shard: str, new: Mapping[Series, int]) -> None:
+    """Inserts the numbers of new series."""
+    if new:
+        session.run_many(
+            "INSERT INTO series (shard, number, model, version, task, slices) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    shard,
+                    int(number),
+                    series.model,
+                    series.version,
+                    series.task,
+                    slices_text(series.slices),
+                )
+                for series, number in new.items()
+            ],
+        )
 
 
 def slices_text(slices: tuple[tuple[str, str], ...]) -> str:

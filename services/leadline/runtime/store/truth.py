@@ -26,7 +26,8 @@ from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.commit_check import check_commit
 from leadline.runtime.store.compaction import Compaction
 from leadline.runtime.store.migrate import migrate, migrations
-from leadline.runtime.store.port import Commit, ShardState, Snapshot
+from leadline.runtime.store.port import Commit, Replacement, ShardState, Snapshot
+from leadline.runtime.store.replacing import Replacing, check_replacement
 from leadline.runtime.store.resolution import Retention
 from leadline.runtime.store.rollup import RollUp
 from leadline.runtime.store.session import Database, Session
@@ -184,6 +185,18 @@ class SqlTruthStore:
         with self._database.write() as session:
             return deletion.delete_id(session, case_id, task, now_us)
 
+    def replace_cells(self, wanted: Replacement) -> None:
+        """Puts recomputed cells in the place of the stored ones, in one transaction.
+
+        Raises:
+            FencedError: `wanted.before` does not hold any more; nothing was written.
+            ValueError: the replacement cannot be right.
+        """
+        check_replacement(wanted)
+        with self._database.write() as session:
+            Replacing(session, wanted).run()
+            shard_rows.add_series(session, wanted.before.shard, wanted.new_series)
+
     def purge_deleted(self) -> list[str]:
         """Deletes cases that came after their model or id was deleted; returns blob keys."""
         with self._database.read() as session:
@@ -219,22 +232,7 @@ class SqlTruthStore:
     def _write_rows(self, session: Session, commit: Commit) -> None:
         """New series, cases, and when versions were seen."""
         shard = commit.after.shard
-        if commit.new_series:
-            session.run_many(
-                "INSERT INTO series (shard, number, model, version, task, slices) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        shard,
-                        int(number),
-                        series.model,
-                        series.version,
-                        series.task,
-                        shard_rows.slices_text(series.slices),
-                    )
-                    for series, number in commit.new_series.items()
-                ],
-            )
+        shard_rows.add_series(session, shard, commit.new_series)
         if commit.cases:
             case_rows.save_cases(session, commit.cases)
         if commit.case_labels:

@@ -25,7 +25,8 @@ from leadline.runtime.clock import Clock
 from leadline.runtime.log.port import Log, LogWriter, Stream
 from leadline.runtime.log.topics import needed_events_ms, require_topics
 from leadline.runtime.store.blob import BlobStore
-from leadline.runtime.store.port import TruthStore
+from leadline.runtime.store.port import TruthKeeper
+from leadline.runtime.store.resolution import DAY, HOUR, Retention
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class OwnerService:
         settings: OwnerSettings,
         *,
         log: Log,
-        store: TruthStore,
+        store: TruthKeeper,
         blobs: BlobStore | None,
         clock: Clock,
         registry: CollectorRegistry,
@@ -147,17 +148,36 @@ class OwnerService:
             while not self._stop.is_set():
                 if not self._store.compact(shard, self._settings.compact_deltas_max):
                     break
+            while not self._stop.is_set():
+                if not self._store.roll_up(shard, retention_of(self._settings)):
+                    break
 
     def _trim(self) -> None:
         """Deletes cases past the bound, and the inputs that nobody needs any more."""
         with self._store.snapshot() as snapshot:
             versions = snapshot.versions()
         for seen in versions:
-            keys = self._store.trim_cases(
-                seen.model, seen.version, self._settings.cases_per_version_max
+            self._delete_inputs(
+                self._store.trim_cases(
+                    seen.model, seen.version, self._settings.cases_per_version_max
+                )
             )
-            if keys and self._blobs is not None:
-                try:
-                    self._blobs.delete(keys)
-                except NotFoundError:
-                    logger.info("inputs of trimmed cases were gone already")
+        self._delete_inputs(self._store.purge_deleted())
+
+    def _delete_inputs(self, keys: list[str]) -> None:
+        if keys and self._blobs is not None:
+            try:
+                self._blobs.delete(keys)
+            except NotFoundError:
+                logger.info("inputs of deleted cases were gone already")
+
+
+def retention_of(settings: OwnerSettings) -> Retention:
+    """How long the settings keep cells how finely."""
+    return Retention(
+        minutes=settings.minutes_kept_hours * HOUR,
+        quarters=settings.quarters_kept_days * DAY,
+        hours=settings.hours_kept_days * DAY,
+        scores=settings.score_hours_kept_hours * HOUR,
+        days=settings.days_kept_days * DAY,
+    )

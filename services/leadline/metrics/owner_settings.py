@@ -141,6 +141,34 @@ class OwnerSettings(BaseModel):
         gt=0,
         description="Deltas that one compaction folds; bounds its transaction and its memory.",
     )
+    minutes_kept_hours: int = Field(
+        default=48,
+        ge=1,
+        description="How long figures are kept by the minute; after that by the quarter-hour. What "
+        "bounds the growth of the store, and the time of a question over weeks.",
+    )
+    quarters_kept_days: int = Field(
+        default=14,
+        ge=1,
+        description="How long figures are kept by the quarter-hour; after that by the hour.",
+    )
+    hours_kept_days: int = Field(
+        default=90,
+        ge=1,
+        description="How long figures are kept by the hour; after that by the day.",
+    )
+    score_hours_kept_hours: int = Field(
+        default=48,
+        ge=1,
+        description="How long score histograms, the largest cells, are kept by the hour; after "
+        "that by the day.",
+    )
+    days_kept_days: int = Field(
+        default=0,
+        ge=0,
+        description="Days older than this are deleted, never within a label window and not before "
+        "hours_kept_days; 0 keeps them for ever.",
+    )
     cases_per_version_max: int = Field(
         default=20_000,
         gt=0,

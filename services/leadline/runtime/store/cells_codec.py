@@ -6,17 +6,17 @@ frame (level 1) of columns, one after the other:
 
     header   format u8 | CRC-32 of what follows u32                 little-endian
     lengths  cells u32 | runs u32 | large u32
-    runs     kind | series | minute | index >> 32 | index & 0xFFFFFFFF
+    runs     kind, series, minute, index >> 32, index & 0xFFFFFFFF: one column of 5 x runs
     cells    step | count
     large    count
     column   width u8 (0, 1, 2, 4 or 8) | value u64 | width x length bytes
 
-Run columns hold the difference to the run before, zigzag-coded (0, -1, 1, -2 ... become 0, 1, 2,
-3 ...) within 32 bits. A step is the difference to the index before; where all bits of its width are
-set, a new run begins. Counts are zigzag-coded; where there are large ones, 255 stands for the next
-of those. The bytes of a wide column stand by significance, all lowest ones first: what is mostly
-zero lies together and compresses to almost nothing. A column of equal values has width 0 and that
-value.
+The five numbers of a run are differences to those of the run before (the first one's to 0), zigzag-
+coded (0, -1, 1, -2 ... become 0, 1, 2, 3 ...) within 32 bits; the column has all kinds first. A
+step is the difference to the index before; where all bits of its width are set, a new run begins.
+Counts are zigzag-coded; where there are large ones, 255 stands for the next of those. The bytes of
+a wide column stand by significance, all lowest ones first: what is mostly zero lies together and
+compresses to almost nothing. A column of equal values has width 0 and that value.
 
 Cells in any order come back as they were; only sorted ones become small.
 """
@@ -38,6 +38,7 @@ FORMAT = 2
 _HEADER = struct.Struct("<BI")
 _LENGTHS = struct.Struct("<III")
 _COLUMN = struct.Struct("<BQ")
+RUN_COLUMNS = 5
 _WIDTHS = (1, 2, 4, 8)
 _STEP_WIDTHS = (1, 2)
 _RARE = 16
@@ -61,16 +62,8 @@ class CellsCodec:
     def encode(self, cells: Cells) -> bytes:
         """The body of cells; smallest and fastest where they are normalised."""
         steps, starts = _steps(cells)
-        index = cells.index[starts]
-        columns = [
-            _difference(cells.kind[starts].astype(np.uint32)),
-            _difference(cells.series[starts]),
-            _difference(cells.minute[starts]),
-            _difference((index >> np.uint64(32)).astype(np.uint32)),
-            _difference(index.astype(np.uint32)),
-        ]
         counts, large = _counts(cells.count)
-        packed = b"".join(map(_packed, [*columns, steps, counts, large]))
+        packed = b"".join(map(_packed, (_differences(cells, starts), steps, counts, large)))
         lengths = _LENGTHS.pack(len(cells), len(starts), len(large))
         content = lengths + self._compressor.compress(packed)
         return _HEADER.pack(FORMAT, zlib.crc32(content)) + content
@@ -84,7 +77,7 @@ class CellsCodec:
         content = _checked(body)
         cells, runs, large = _LENGTHS.unpack_from(content)
         columns = _Columns(self._decompressor.decompress(content[_LENGTHS.size :]))
-        kind, series, minute, high, low = (_sums(columns.take(runs)) for _ in range(5))
+        kind, series, minute, high, low = _sums(columns.take(RUN_COLUMNS * runs), runs)
         steps, starts = _begins(columns.take(cells), runs)
         count = _joined_counts(columns.take(cells), columns.take(large))
         columns.end()
@@ -149,18 +142,29 @@ def _indices(steps: U64, starts: I64, first: U64) -> U64:
     return np.cumsum(steps, out=steps)
 
 
-def _difference(column: U32) -> U32:
-    """Zigzag-coded differences to the one before, from 0 on, within 32 bits."""
-    found = column.copy()
-    found[1:] -= column[:-1]
-    return (found << np.uint32(1)) ^ (np.uint32(0) - (found >> np.uint32(31)))
+def _differences(cells: Cells, starts: I64) -> U32:
+    """The numbers of all runs as zigzag-coded differences, kind by kind."""
+    index = cells.index[starts]
+    found = np.zeros((RUN_COLUMNS, len(starts)), np.uint32)
+    found[0] = cells.kind[starts]
+    found[1] = cells.series[starts]
+    found[2] = cells.minute[starts]
+    found[3] = index >> np.uint64(32)
+    found[4] = index & np.uint64(0xFFFF_FFFF)
+    found[:, 1:] -= found[:, :-1].copy()
+    sign = np.uint32(0) - (found >> np.uint32(31))
+    found <<= np.uint32(1)
+    found ^= sign
+    return found.ravel()
 
 
-def _sums(column: Unsigned) -> U32:
-    """Undoes `_difference`."""
-    zigzag = column.astype(np.uint32)
-    zigzag = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
-    return np.cumsum(zigzag, dtype=np.uint32)
+def _sums(column: Unsigned, runs: int) -> U32:
+    """Undoes `_differences`: (5, runs)."""
+    zigzag = column.astype(np.uint32).reshape(RUN_COLUMNS, runs)
+    sign = np.uint32(0) - (zigzag & np.uint32(1))
+    zigzag >>= np.uint32(1)
+    zigzag ^= sign
+    return np.cumsum(zigzag, axis=1, dtype=np.uint32)
 
 
 def _begins(steps: Unsigned, runs: int) -> tuple[U64, I64]:

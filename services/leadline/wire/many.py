@@ -50,6 +50,8 @@ LENGTH_MAX = 8_192
 """Bytes of records that are compared; larger ones cost little a row when they are scanned."""
 LAYOUTS_MAX = 8
 """Layouts that are tried among the records of one length; the rest is scanned one by one."""
+HEADS_MAX, HEAD_BYTES_MAX = 10_000, 1_024
+"""Headers that are remembered, and how long they may be: 10 MB at most; then all are forgotten."""
 LABEL_WIDTHS = (16, 8, 4)
 NO_CODES: tuple[bytes, ...] = ()
 
@@ -87,21 +89,37 @@ class DecodedMany(Generic[Batch]):
     stopped: StoppedError | None
 
 
+class Heads:
+    """Headers met so far, so that each is parsed once; what is decoded does not depend on them."""
+
+    def __init__(self) -> None:
+        self.predictions: dict[bytes, _Head] = {}
+        self.labels: dict[bytes, _Head] = {}
+
+
 def decode_many_predictions(
-    values: Sequence[bytes], partition: int, partitions: int
+    values: Sequence[bytes], partition: int, partitions: int, heads: Heads | None = None
 ) -> DecodedMany[PredictionBatch]:
     """The good rows of records of `predictions`, and what is refused.
 
     A record with `unobserved` counts has rows of its own: the counts belong to its place.
+
+    Args:
+        values: the records, in the order of the log.
+        partition: where they stand.
+        partitions: of the topic.
+        heads: kept between calls, it saves the parsing of headers.
     """
-    return _Many(PREDICTIONS, values, partition, partitions).decoded()
+    known = {} if heads is None else heads.predictions
+    return _Many(PREDICTIONS, values, partition, partitions, known).decoded()
 
 
 def decode_many_labels(
-    values: Sequence[bytes], partition: int, partitions: int
+    values: Sequence[bytes], partition: int, partitions: int, heads: Heads | None = None
 ) -> DecodedMany[LabelBatch]:
-    """The good rows of records of `labels`, and what is refused."""
-    return _Many(LABELS, values, partition, partitions).decoded()
+    """The good rows of records of `labels`, and what is refused; as `decode_many_predictions`."""
+    known = {} if heads is None else heads.labels
+    return _Many(LABELS, values, partition, partitions, known).decoded()
 
 
 class _Side(NamedTuple):
@@ -138,11 +156,16 @@ class _Many:
     """One call: gathers the rows of all records, then deals them out."""
 
     def __init__(
-        self, side: _Side, values: Sequence[bytes], partition: int, partitions: int
+        self,
+        side: _Side,
+        values: Sequence[bytes],
+        partition: int,
+        partitions: int,
+        heads: dict[bytes, _Head],
     ) -> None:
         self._side, self._values = side, values
         self._of = (partition, partitions)
-        self._heads: dict[bytes, _Head] = {}
+        self._heads = heads
         self._likely = 0
         self._blocks: dict[Shape, Block] = {}
         self._refusals: list[Numbered] = []
@@ -192,7 +215,9 @@ class _Many:
         if example is None or spans is None:
             left.append(records[:1])
             return records[1:]
-        matrix = Matrix.of([self._values[record] for record in records.tolist()])
+        whole = len(records) == len(self._values)
+        values = self._values if whole else [self._values[record] for record in records.tolist()]
+        matrix = Matrix.of(values)
         alike = matrix.alike(spans)
         block, numbers = self._block(example.shape), []
         for at in alike.examples:
@@ -263,7 +288,12 @@ class _Many:
             except (DecodeError, InputError):
                 return None
             wide = (twin.top_k, twin.vector_width) if self._side is PREDICTIONS else (0, 0)
-            head = self._heads[content] = _Head(Source(header), *wide)
+            head = _Head(Source(header), *wide)
+            if len(content) > HEAD_BYTES_MAX:
+                return head
+            if len(self._heads) >= HEADS_MAX:
+                self._heads.clear()
+            self._heads[content] = head
         self._likely = len(content)
         return head
 

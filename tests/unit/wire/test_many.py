@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from leadline.records.batches import LabelBatch, PredictionBatch
 from leadline.records.errors import StoppedError
+from leadline.wire import many
 from leadline.wire.batches import decode_labels, decode_predictions, encode_tick
-from leadline.wire.many import ALIKE_MIN, decode_many_labels, decode_many_predictions
+from leadline.wire.many import (
+    ALIKE_MIN,
+    HEAD_BYTES_MAX,
+    Heads,
+    decode_many_labels,
+    decode_many_predictions,
+)
 
 SIDES = {
     "predictions": (decode_predictions, decode_many_predictions),
@@ -65,9 +72,13 @@ def one_by_one(values, decode, partition, partitions):
     return rows, lost, refusals, len(values), None
 
 
+HEADS = Heads()
+"""Kept through all tests: whatever was decoded before, nothing may depend on it."""
+
+
 def at_once(values, decode, partition, partitions):
     """The same of the function under test, with its own promises checked on the way."""
-    decoded = decode(values, partition, partitions)
+    decoded = decode(values, partition, partitions, HEADS)
     rows, lost = {}, {}
     firsts = [each.first for each in decoded.rows]
     assert firsts == sorted(firsts)
@@ -90,9 +101,9 @@ def at_once(values, decode, partition, partitions):
 
 
 def assert_same(values, side, partition=0, partitions=1):
-    one, many = SIDES[side]
+    one, together = SIDES[side]
     expected = one_by_one(values, one, partition, partitions)
-    assert at_once(values, many, partition, partitions) == expected
+    assert at_once(values, together, partition, partitions) == expected
     return expected
 
 
@@ -212,6 +223,18 @@ def test_predictions_at_once_are_those_one_by_one(values, part):
 @given(mixes(labels()), PARTS)
 def test_labels_at_once_are_those_one_by_one(values, part):
     assert_same(values, "labels", *part)
+
+
+def test_headers_are_remembered_within_bounds(monkeypatch):
+    monkeypatch.setattr(many, "HEADS_MAX", 3)
+    heads = Heads()
+    values = [one_row(number, f"m{number}") for number in range(10)]
+    values.append(one_row(10, "long", producer="p" * HEAD_BYTES_MAX))
+    decoded = decode_many_predictions(values, 0, 1, heads)
+    assert len(decoded.rows) == 11
+    assert 0 < len(heads.predictions) <= 3
+    assert max(map(len, heads.predictions)) <= HEAD_BYTES_MAX
+    assert not heads.labels
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -305,6 +305,8 @@ class ShardRun:
             self._write_dead_letters()
             with self._health.commits.labels(self._name).time():
                 self._world.store.commit(commit)
+        except FencedError:
+            raise
         except TransientError as error:
             self._health.failures.labels(self._name).inc()
             logger.warning("shard %s: %s; trying again", self._name, error)
@@ -349,7 +351,8 @@ class ShardRun:
             self._tick(now)
         if now >= self._asked + PARTITIONS_SECONDS:
             self._asked = now
-            problem = check_partitions(self._world.log, self._world.stream)
+            ids = self._state.topic_ids
+            problem = check_partitions(self._world.log, self._world.stream, ids)
             if problem is not None:
                 raise problem
 

@@ -547,6 +547,12 @@ def test_partitions_are_looked_at_again_while_counting(world: Any) -> None:
     assert "does not exist any more" in str(gone)
     ensure_topics(log, stream)
     assert check_partitions(log, stream) is None
+    found = [log.describe(stream.topic(base)) for base in ("predictions", "labels")]
+    ids = tuple(state.topic_id for state in found if state is not None)
+    assert check_partitions(log, stream, ids) is None
+    other = check_partitions(log, stream, (ids[0], "another"))
+    assert other is not None
+    assert f"labels' was re-created: its id was another and is {ids[1]}" in str(other)
     grown = check_partitions(log, Stream(stream.name, 1))
     assert grown is not None
     assert "has 2 partitions" in str(grown)

@@ -154,10 +154,18 @@ def require_topics(
         )
 
 
-def check_partitions(log: Log, stream: Stream) -> StoppedError | None:
-    """Whether the stream's two topics still have the partitions that its shards were made for.
+def check_partitions(
+    log: Log, stream: Stream, topic_ids: tuple[str, str] = ("", "")
+) -> StoppedError | None:
+    """Whether the stream's two topics still are the ones that its shards were made for.
 
     Asks the log about two topics, some milliseconds: for a look every 30 s or so while counting.
+
+    Args:
+        log: is asked; may block.
+        stream: with the number of partitions that the shards were made for.
+        topic_ids: of predictions and labels as they were counted; a topic that was made anew and
+            filled past the position would be read on without an error. Empty: any.
 
     Returns:
         What to stop the stream's shards with; None when all is as it was.
@@ -165,12 +173,18 @@ def check_partitions(log: Log, stream: Stream) -> StoppedError | None:
     Raises:
         TransientError: the log does not answer.
     """
-    for name in (stream.topic(PREDICTIONS), stream.topic(LABELS)):
+    names = (stream.topic(PREDICTIONS), stream.topic(LABELS))
+    for name, known in zip(names, topic_ids, strict=True):
         state = log.describe(name)
         if state is None:
             return StoppedError(
                 f"Topic {name!r} does not exist any more.",
                 "Restore it from its mirror, or create it anew and rebuild the shards.",
+            )
+        if known and state.topic_id != known:
+            return StoppedError(
+                f"Topic {name!r} was re-created: its id was {known} and is {state.topic_id}.",
+                "Restore the topic from its mirror, or rebuild the shards.",
             )
         if state.partitions != stream.partitions:
             return StoppedError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -135,6 +136,8 @@ class Intake(Generic[Batch]):
         """About as many records as hold so many rows; `drained` then says whether there were none.
 
         Args:
+            rows: how many are wanted.
+            timeout_seconds: to wait for the first.
             end: only records below this offset.
         """
         least, most = RECORDS_AT_ONCE
@@ -152,6 +155,7 @@ class Intake(Generic[Batch]):
         """The records decoded, in stretches of one rule; moves the log clock.
 
         Args:
+            records: as `read` gave them.
             rules: all rules of the shard.
             trust_ms: append times beyond it become exceptions; None trusts all but the known ones.
             now_ms: what the append time of new exceptions is taken to be.
@@ -164,7 +168,7 @@ class Intake(Generic[Batch]):
         rule = rules.numbers(self.number, offset)
         edges = [0, *(np.flatnonzero(np.diff(rule)) + 1).tolist(), len(records)]
         rows = 0
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in pairwise(edges):
             own = slice(begin, end)
             values = [record.value for record in records[own]]
             decoded = self._decode(values, self.partition, self._partitions)
@@ -209,7 +213,7 @@ class Intake(Generic[Batch]):
         ]
 
     def start_of(self, append_ms: int, latest: int) -> int:
-        """First offset that is kept and whose append time is at or after a time, at most `latest`."""
+        """First kept offset whose append time is at or after a time, at most `latest`."""
         return min(max(self._reader.offset_at(max(append_ms, 0)), self._reader.begin()), latest)
 
     def seek(self, position: int) -> None:

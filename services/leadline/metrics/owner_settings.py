@@ -45,8 +45,8 @@ class OwnerSettings(BaseModel):
     pending_head_rows_max: int = Field(
         default=500_000,
         gt=0,
-        description="Rows of a side that wait in memory, some 100 bytes each and 2 a score; beyond, "
-        "they are cut into a segment of the cache. It also bounds what a restart reads again.",
+        description="Rows of a side that wait in memory, some 100 bytes each and 2 a score; "
+        "beyond, they are cut into a segment of the cache. Bounds also what a restart reads.",
     )
     rules_revision: int = Field(
         default=0,
@@ -87,17 +87,17 @@ class OwnerSettings(BaseModel):
     pairs_max: int = Field(
         default=4,
         ge=0,
-        description="Earlier predictions of other versions that one prediction is paired with; more "
-        "are counted as overflow.",
+        description="Earlier predictions of other versions that one prediction is paired with; "
+        "more are counted as overflow.",
     )
     default_labels: dict[str, int] = Field(
         default_factory=dict,
-        description="By task, the class number that is true when no label came within the window.",
+        description="By task, the class number that is true when no label came in the window.",
     )
     optional_kinds: tuple[Literal["pairs", "scores"], ...] = Field(
         default=("pairs", "scores"),
-        description="Optional cells: 'scores' for curves and thresholds, 'pairs' for the comparison "
-        "of versions.",
+        description="Optional cells: 'scores' for curves and thresholds, 'pairs' to compare "
+        "versions.",
     )
     clock_skew_seconds: float = Field(
         default=300.0,

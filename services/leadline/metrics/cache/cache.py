@@ -98,7 +98,8 @@ class Cache:
         Deletes all files that do not belong to it. Without a usable cache (0, 0) is held.
         """
         self._identity = identity
-        self._manifest, groups = _Manifest(), []
+        self._manifest = _Manifest()
+        groups: list[tuple[str, int, str]] = []
         try:
             found = self._read()
             if found is not None:

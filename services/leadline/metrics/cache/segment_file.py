@@ -36,7 +36,7 @@ def encode_segment(segment: Segment) -> Iterator[Buffer]:
     yield head + bytes(-len(head) % ALIGNMENT)
     for _, column in columns:
         content = np.ascontiguousarray(column)
-        yield memoryview(content.view(np.uint8).reshape(-1)).cast("B")
+        yield content.reshape(-1).view(np.uint8).data
         yield bytes(-content.nbytes % ALIGNMENT)
 
 
@@ -60,15 +60,18 @@ def decode_segment(content: Buffer, side: str, labelled: npt.NDArray[np.uint8]) 
         found[name] = np.frombuffer(content, dtype, count, at).reshape(size, *shape)
         at += count * dtype.itemsize
     runs = [
-        Run(Keys(found[f"hash{n}"], found[f"low{n}"]), found[f"rows{n}"], *header["times"][n])
-        for n in range(2)
+        Run(Keys(found[f"hash{n}"], found[f"low{n}"]), found[f"rows{n}"], from_ms, to_ms)
+        for n, (from_ms, to_ms) in enumerate(header["times"])
     ]
+    from_clock_ms, to_clock_ms = header["clocks"]
     codes = {
         int(name[5:]): Codes(found.get(f"classes{name[5:]}"), column)
         for name, column in found.items()
         if name.startswith("codes")
     }
-    return Segment(header["number"], *header["clocks"], (runs[0], runs[1]), codes, labelled)
+    return Segment(
+        header["number"], from_clock_ms, to_clock_ms, (runs[0], runs[1]), codes, labelled
+    )
 
 
 def _columns(segment: Segment) -> Iterator[tuple[str, npt.NDArray[Any]]]:

@@ -19,6 +19,7 @@ from leadline.metrics.core.rows import (
     NewLabels,
     NewPredictions,
     Rows,
+    concatenated,
 )
 from leadline.records.batches import U32, LabelBatch, PredictionBatch
 from leadline.records.ids import U64
@@ -171,20 +172,16 @@ def _in_order(parts: list[_Part], dtype: np.dtype[np.void]) -> tuple[Keys, U64, 
         empty = np.empty(0, np.int64)
         return joined([]), empty.view(np.uint64), np.empty(0, dtype), empty
     keys = joined([part.keys for part in parts])
-    id_ms = _joined([part.id_ms for part in parts])
-    rows = _joined([part.rows for part in parts])
-    record = _joined([part.order for part in parts])
+    id_ms = concatenated([part.id_ms for part in parts])
+    rows = concatenated([part.rows for part in parts])
+    record = concatenated([part.order for part in parts])
     if (record[1:] >= record[:-1]).all():
         return keys, id_ms, rows, np.arange(len(rows))
     order = np.argsort(record, kind="stable")
     return keys.take(order), id_ms[order], rows.take(order), order
 
 
-def _joined(columns: list[np.ndarray]) -> np.ndarray:
-    return columns[0] if len(columns) == 1 else np.concatenate(columns)
-
-
 def _joined_codes(parts: list[Codes]) -> Codes:
-    codes = _joined([part.codes for part in parts])
+    codes = concatenated([part.codes for part in parts])
     lists = [part.classes for part in parts if part.classes is not None]
-    return Codes(_joined(lists) if lists else None, codes)
+    return Codes(concatenated(lists) if lists else None, codes)

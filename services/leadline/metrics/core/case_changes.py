@@ -92,7 +92,7 @@ def relabels(
 
 
 def _given(row: Rows, label: Rows, groups: Numbers) -> CaseLabel:
-    _, _, source = groups.names[int(label["group"])]  # type: ignore[misc]
+    source = groups.names[int(label["group"])][2]  # type: ignore[index]
     return CaseLabel(
         true_class=int(label["true_class"]),
         source=str(source),

@@ -85,52 +85,75 @@ def fold_pairs(added: Pairs, taken_back: Pairs) -> Cells:
     CONFUSION, RANK, DELAY, DEFAULTED and SCORES are the difference; what came is in ADDED and what
     went in RETRACTED, both positive.
     """
-    came, went = _matched(added, 1), _matched(taken_back, -1)
-    both = _joined(came, went)
+    confusion, ranks, came, went = _matched(added, taken_back)
     return concatenate(
         (
-            count(CellKind.CONFUSION, both.series, both.minute, both.confusion, both.weight),
-            count(CellKind.RANK, both.series, both.minute, both.ranked, both.weight),
+            confusion,
+            ranks,
             _delays(added, taken_back),
-            count(CellKind.ADDED, came.series, 0, came.confusion, came.weight),
-            count(CellKind.RETRACTED, went.series, 0, went.confusion, -went.weight),
+            came,
+            went,
             score_cells(_kept(added), _kept(taken_back)),
             _defaulted(added, taken_back),
         )
     )
 
 
-class _Matched(NamedTuple):
-    """Pairs that are alike but for their delay and scores; signed by their weight."""
+def _matched(added: Pairs, taken_back: Pairs) -> tuple[Cells, Cells, Cells, Cells]:
+    """CONFUSION, RANK, ADDED and RETRACTED.
 
-    series: U32
-    minute: U32
-    confusion: U64
-    ranked: U64
-    weight: I64
+    All four are sums over the same five columns: where a table of them is small, they are counted
+    once and the table is added up along its axes.
+    """
+    sides = [_columns(pairs) for pairs in (added, taken_back)]
+    given = [columns for columns in sides if len(columns[0])]
+    if not given:
+        return (empty_cells(),) * 4
+    packing = Packing(given)
+    rows = len(added) + len(taken_back)
+    if packing.width > KEY_BITS_MAX or 1 << packing.width > max(
+        DENSE_CELLS_A_ROW * rows, SMALL_TABLE_CELLS
+    ):
+        return _matched_sparsely(*sides)
+    tables = [
+        np.bincount(packing.pack(columns, np.int64), minlength=1 << packing.width)
+        if len(columns[0])
+        else np.zeros(0, np.int64)
+        for columns in sides
+    ]
+    came, went = tables
+    both = came if not len(went) else -went if not len(came) else came - went
+    (series, minute, *classes), sums = packing.sums(both, (RANK_COLUMN,))
+    confusion = _paired(CellKind.CONFUSION, series, minute, classes, sums)
+    (series, minute, *classes), sums = packing.sums(both, (PREDICTED_COLUMN,))
+    ranks = _paired(CellKind.RANK, series, minute, classes, sums)
+    history = [empty_cells(), empty_cells()]
+    for number, kind in enumerate((CellKind.ADDED, CellKind.RETRACTED)):
+        if len(tables[number]):
+            (series, *classes), sums = packing.sums(tables[number], (MINUTE_COLUMN, RANK_COLUMN))
+            history[number] = _paired(kind, series, np.zeros_like(series), classes, sums)
+    return confusion, ranks, history[0], history[1]
 
-    @property
-    def size(self) -> int:
-        return len(self.weight)
+
+def _columns(pairs: Pairs) -> tuple[Column, ...]:
+    return pairs.series, pairs.minute, pairs.true_class, pairs.predicted, pairs.rank
 
 
-def _matched(pairs: Pairs, sign: int) -> _Matched:
-    columns = (pairs.series, pairs.minute, pairs.true_class, pairs.predicted, pairs.rank)
-    (series, minute, true_class, predicted, rank), sums = sum_by_key(columns, sign)
-    ranked = pair_index(true_class, rank.astype(np.uint32))
-    return _Matched(series, minute, pair_index(true_class, predicted), ranked, sums)
-
-
-def _joined(came: _Matched, went: _Matched) -> _Matched:
-    if not (came.size and went.size):
-        return came if came.size else went
-    return _Matched(
-        np.concatenate((came.series, went.series)),
-        np.concatenate((came.minute, went.minute)),
-        np.concatenate((came.confusion, went.confusion)),
-        np.concatenate((came.ranked, went.ranked)),
-        np.concatenate((came.weight, went.weight)),
+def _paired(
+    kind: CellKind, series: Column, minute: Column, classes: Sequence[Column], sums: I64
+) -> Cells:
+    true_class, second = classes
+    return Cells(
+        np.full(len(sums), kind, np.uint8),
+        series.astype(np.uint32, copy=False),
+        minute.astype(np.uint32, copy=False),
+        pair_index(true_class.astype(np.uint32), second.astype(np.uint32)),
+        sums,
     )
+
+
+def _matched_sparsely(came: Sequence[Column], went: Sequence[Column]) -> tuple[Cells, ...]:
+    ...
 
 
 def _delays(added: Pairs, taken_back: Pairs) -> Cells:

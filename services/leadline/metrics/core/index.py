@@ -58,28 +58,21 @@ class KeyIndex:
         """The newest row of each key, int64 (n,); -1 where there is none."""
         if not len(self):
             return np.full(len(keys.hash), -1, np.int64)
-        mask = np.uint64(len(self._slots) - 1)
-        place = (keys.hash & mask).view(np.int64)
-        slot = self._slots.take(place)
-        row = (slot & _ROW).view(np.int64) - 1
-        same = (slot ^ keys.hash) >> _TAG == 0
-        same &= row >= 0
-        at = row[same]
-        same[same] = (self._hash.values.take(at) == keys.hash[same]) & (
-            self._low.values.take(at) == keys.low[same]
-        )
-        same_row = np.where(same, row, -1)
-        todo = np.flatnonzero(~same & (row >= 0))
-        place = place[todo]
-        while len(todo):
-            place = (place + 1) & int(mask)
-            slot = self._slots[place]
-            row = (slot & _ROW).view(np.int64) - 1
-            same = self._has(row, keys.hash[todo], keys.low[todo])
-            same_row[todo[same]] = row[same]
-            on = ~same & (row >= 0)
-            todo, place = todo[on], place[on]
-        return same_row
+        slots, mask = self._slots, len(self._slots) - 1
+        hash_, low = keys.hash, keys.low
+        newest = np.full(len(hash_), -1, np.int64)
+        todo, at = None, (hash_ & np.uint64(mask)).view(np.int64)
+        while len(at):
+            slot = slots.take(at)
+            same = self._has(slot, hash_, low)
+            hit = np.flatnonzero(same)
+            row = (slot[hit] & _ROW).view(np.int64) - 1
+            newest[hit if todo is None else todo[hit]] = row
+            on = np.flatnonzero(~same & (slot != 0))
+            todo = on if todo is None else todo[on]
+            at = (at[on] + 1) & mask
+            hash_, low = hash_[on], low[on]
+        return newest
 
     def cut(self, size: int) -> None:
         """Forgets the rows from number `size` on, as if they had never been added."""
@@ -99,9 +92,9 @@ class KeyIndex:
         self._slots[newest[oldest]] = np.where(rows >= 0, entries, np.uint64(0))
 
     def clear(self) -> None:
-        """Forgets all rows."""
+        """Forgets all rows; their memory is kept for those to come."""
         self._cut_columns(0)
-        self._slots = np.zeros(SLOTS_MIN, np.uint64)
+        self._slots.fill(0)
         self._rebuilt = 0
 
     def _cut_columns(self, size: int) -> None:
@@ -120,8 +113,8 @@ class KeyIndex:
         """Enters the rows from `first` on, and links them to those of the same key before."""
         keys = Keys(self._hash.values[first:], self._low.values[first:])
         rows = np.arange(first, len(self), dtype=np.int64)
-        place = self._places(keys, claim=rows)
         entry = (keys.hash >> _TAG << _TAG) | (rows + 1).view(np.uint64)
+        place = self._places(keys, entry)
         found = (self._slots.take(place) & _ROW).view(np.int64) - 1
         before = self._before.values[first:]
         before[:] = np.where(found < first, found, -1)  # a claim of these rows is no row before
@@ -141,33 +134,37 @@ class KeyIndex:
         last[several] = True
         last[several[:-1][follows]] = False
 
-    def _places(self, keys: Keys, claim: I64 | None = None) -> I64:
-        """The slot of each key; an empty one is claimed for the row that comes first to it."""
-        mask = len(self._slots) - 1
+    def _places(self, keys: Keys, claim: U64 | None = None) -> I64:
+        """The slot of each key; an empty one is claimed by the entry that comes first to it."""
+        slots, mask = self._slots, len(self._slots) - 1
         place = (keys.hash & np.uint64(mask)).view(np.int64)
-        todo = np.arange(len(place))
-        entry = None
-        if claim is not None:
-            entry = (keys.hash >> _TAG << _TAG) | (claim + 1).view(np.uint64)
-        while len(todo):
-            at = place[todo]
-            slot = self._slots[at]
+        todo, at, entry = None, place, claim
+        hash_, low = keys.hash, keys.low
+        while len(at):
+            slot = slots.take(at)
             if entry is not None:
-                empty = slot == 0
-                if empty.any():
-                    self._slots[at[empty]] = entry[todo[empty]]
-                    slot = self._slots[at]
-            row = (slot & _ROW).view(np.int64) - 1
-            on = ~self._has(row, keys.hash[todo], keys.low[todo])
-            todo = todo[on]
-            place[todo] = (at[on] + 1) & mask
+                empty = np.flatnonzero(slot == 0)
+                if len(empty):
+                    slots[at[empty]] = entry[empty]
+                    slot[empty] = slots.take(at[empty])
+                on = np.flatnonzero(slot != entry)
+            else:
+                on = np.arange(len(at))
+            on = on[~self._has(slot[on], hash_[on], low[on])]
+            todo = on if todo is None else todo[on]
+            at = (at[on] + 1) & mask
+            place[todo] = at
+            hash_, low = hash_[on], low[on]
+            entry = None if entry is None else entry[on]
         return place
 
-    def _has(self, row: I64, hash_: U64, low: U64) -> Bools:
-        """Whether each row (-1: none) has the key."""
-        found: Bools = row >= 0
-        at = row[found]
-        found[found] = (self._hash.values.take(at) == hash_[found]) & (
-            self._low.values.take(at) == low[found]
-        )
+    def _has(self, slot: U64, hash_: U64, low: U64) -> Bools:
+        """Whether the row of each slot has the key."""
+        found: Bools = (slot ^ hash_) >> _TAG == 0
+        found &= slot != 0
+        if found.any():
+            at = (slot[found] & _ROW).view(np.int64) - 1
+            found[found] = (self._hash.values.take(at) == hash_[found]) & (
+                self._low.values.take(at) == low[found]
+            )
         return found

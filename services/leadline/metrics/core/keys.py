@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from leadline.records.ids import U64, sample_hash, splitmix64
 
@@ -23,9 +24,9 @@ class Keys(NamedTuple):
     hash: U64
     low: U64
 
-    def take(self, rows: object) -> Keys:
-        """The keys of some rows (positions or a mask)."""
-        return Keys(self.hash[rows], self.low[rows])  # type: ignore[index]
+    def take(self, rows: npt.NDArray[np.int64]) -> Keys:
+        """The keys of some rows."""
+        return Keys(self.hash.take(rows), self.low.take(rows))
 
 
 def keys_of(ids: U64) -> Keys:

@@ -1,18 +1,19 @@
 """One step of the join: what new predictions and labels change, given all that waits.
 
 Most events are simple: a prediction whose id nobody has seen, a label whose id has one prediction
-and no other label. They are decided here in a few array operations. Every other id is *complex*: all
-its waiting rows are gathered and decided by the rules in full (`groups.py`). The two ways agree
+and no other label. They are decided here in a few array operations. Every other id is *complex*:
+all its waiting rows are gathered and decided by the rules in full (`groups.py`). The two ways agree
 where both apply; which one is taken is a matter of speed alone.
 
-    new prediction is complex   its id has another prediction, or a label but a single new one
-    new label is complex        its id has several predictions or labels, its one prediction may have
-                                labels already, is a duplicate, or is of another task
-    a generation is complex     when its window closes in this step and its task has a default label
+    new prediction   complex when its id has another prediction, or a label but a single new one
+    new label        complex when its id has several predictions or labels, or its one prediction
+                     may have labels already, is a duplicate, or is of another task
+    any generation   complex when its window closes in this step and its task has a default label
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -136,223 +137,276 @@ def step(
     predictions: NewPredictions,
     labels: NewLabels,
     facts: Facts,
-    before: Clocks,
-    after: Clocks,
+    clocks: tuple[Clocks, Clocks],
     *,
     again: bool = False,
 ) -> Outcome:
-    """Adds the new rows to the store and tells what they change.
-
-    `store.undo()` takes the rows out again.
+    """Adds the new rows to the store and tells what they change; `store.undo()` takes them out.
 
     Args:
-        store, predictions, labels, facts: what meets.
-        before, after: the log clocks at the two ends of the step.
+        store: what waits.
+        predictions: in log order.
+        labels: in log order.
+        facts: what the numbers in rows stand for.
+        clocks: the log clocks before and after the step.
         again: rows are added again after a restart: the store may hold labels that these
             predictions had already, and what changes is of no interest.
     """
-    store.mark_undo()
-    first = (len(store.predictions.rows), len(store.labels.rows))
-    outcome = Outcome(np.zeros(len(predictions.rows), np.bool_), [], [], [], [], [], [], [])
-    store.add_predictions(predictions)
-    seen_labels = store.add_labels(labels)
-    strange = _strange_predictions(store, predictions, first, facts.rules, again=again)
-    store.predictions.mark(np.full(len(strange), HEAD), first[0] + strange)
-    single, odd = _single_predictions(store, labels, first[1], seen_labels, facts)
-    closing = [] if again else _closing(store, facts, before, after)
-    keys = _distinct([predictions.keys.take(strange), labels.keys.take(odd), *closing])
-    if len(keys.hash):
-        simple = _decide(store, keys, facts, before, after, first, outcome)
-        single = single.take(simple[single.query])
-    _simple(store, labels, single, facts, first[1], outcome)
-    return outcome
+    return _Step(store, predictions, labels, facts, clocks, again=again).run()
 
 
-def _strange_predictions(
-    store: PendingStore,
-    new: NewPredictions,
-    first: tuple[int, int],
-    rules: RuleTable,
-    *,
-    again: bool,
-) -> I64:
-    """New predictions that are complex by themselves."""
-    if not len(new.rows):
-        return np.empty(0, np.int64)
-    before = store.predictions.index.before
-    mine = before[first[0] :]
-    strange = mine >= 0
-    strange[mine[mine >= first[0]] - first[0]] = True
-    for found in store.predictions.find_segments(new.keys, new.id_ms):
-        strange[found.query] = True
-    label = store.labels.index.find(new.keys)
-    has = label >= 0
-    if has.any():
-        label = label[has]
-        strange[has] |= (label < first[1]) | (store.labels.index.before[label] >= 0)
-    early = int(rules.prediction_window_ms.max())
-    from_ms = int(new.rows["clock_ms"][0]) - early
-    for found in store.labels.find_segments(new.keys, None, apart_only=not again, from_ms=from_ms):
-        strange[found.query] = True
-    return np.flatnonzero(strange)
+class _Step:
+    """One step while it is decided; the arguments are those of `step`."""
 
+    def __init__(
+        self,
+        store: PendingStore,
+        predictions: NewPredictions,
+        labels: NewLabels,
+        facts: Facts,
+        clocks: tuple[Clocks, Clocks],
+        *,
+        again: bool,
+    ) -> None:
+        self._store, self._facts = store, facts
+        self._new, self._labels = predictions, labels
+        self._before, self._after = clocks
+        self._again = again
+        self._first = (len(store.predictions.rows), len(store.labels.rows))
+        none = np.zeros(len(predictions.rows), np.bool_)
+        self._outcome = Outcome(none, [], [], [], [], [], [], [])
 
-def _single_predictions(
-    store: PendingStore, new: NewLabels, first: int, seen: Bools, facts: Facts
-) -> tuple[Found, I64]:
-    """The predictions of simple labels, and the labels that are complex by themselves."""
-    side = store.predictions
-    newest = side.index.find(new.keys)
-    head = np.flatnonzero(newest >= 0)
-    parts = [
-        Found(head, np.full(len(head), HEAD), newest[head], side.rows.values.take(newest[head]))
-    ]
-    odd = seen.copy()
-    twice = store.labels.index.before[first:]
-    odd[twice[twice >= first] - first] = True
-    odd[head[side.index.before[newest[head]] >= 0]] = True
-    parts += side.find_segments(new.keys, new.id_ms)
-    found = joined_found(parts, PREDICTION)
-    if len(parts) > 1:
-        odd |= np.bincount(found.query, minlength=len(odd)) > 1
-    rows = found.rows
-    strange = side.marked(found.source, found.place)
-    strange |= rows["flags"] & DUPLICATE != 0
-    task = facts.task_of_group[new.rows["group"][found.query]]
-    strange |= facts.task_of_series[rows["series"]] != task
-    odd[found.query[strange]] = True
-    matched = np.zeros(len(odd), np.bool_)
-    matched[found.query] = True
-    return found.take(~odd[found.query]), np.flatnonzero(odd & matched)
+    def run(self) -> Outcome:
+        store = self._store
+        store.mark_undo()
+        store.add_predictions(self._new)
+        seen = store.add_labels(self._labels)
+        strange = self._strange_predictions()
+        store.predictions.mark(np.full(len(strange), HEAD), self._first[0] + strange)
+        single, odd = self._single_predictions(seen)
+        keys = _distinct(
+            [self._new.keys.take(strange), self._labels.keys.take(odd), *self._closing()]
+        )
+        if len(keys.hash):
+            simple = self._decide(keys)
+            single = single.take(np.flatnonzero(simple[single.query]))
+        self._count_simple(single)
+        return self._outcome
 
+    # ------------------------------------------------------------------ which are complex
 
-def _closing(store: PendingStore, facts: Facts, before: Clocks, after: Clocks) -> list[Keys]:
-    """Keys of the generations with a default label whose window closes in this step."""
-    if not facts.rules.has_defaults or after.both_ms <= before.both_ms:
-        return []
-    found = []
-    windows = facts.rules.label_window_ms
-    side = store.predictions
-    parts = [(side.index.keys, side.rows.values)]
-    for segment in side.segments:
-        if (
-            segment.from_clock_ms + int(windows.min()) < after.both_ms
-            and segment.to_clock_ms + int(windows.max()) >= before.both_ms
+    def _strange_predictions(self) -> I64:
+        """New predictions that are complex by themselves."""
+        if not len(self._new.rows):
+            return np.empty(0, np.int64)
+        store, (first, first_label) = self._store, self._first
+        before = store.predictions.index.before[first:]
+        strange = before >= 0
+        strange[before[before >= first] - first] = True
+        for found in store.predictions.find_segments(self._new.keys, self._new.id_ms):
+            strange[found.query] = True
+        label = store.labels.index.find(self._new.keys)
+        has = label >= 0
+        if has.any():
+            label = label[has]
+            strange[has] |= (label < first_label) | (store.labels.index.before[label] >= 0)
+        early_ms = int(self._facts.rules.prediction_window_ms.max())
+        for found in store.labels.find_segments(
+            self._new.keys,
+            None,
+            apart_only=not self._again,
+            from_ms=int(self._new.rows["clock_ms"][0]) - early_ms,
         ):
-            parts += [(run.keys, run.rows) for run in segment.runs]
-    for keys, rows in parts:
-        closes = rows["clock_ms"] + windows[rows["rule"]]
-        at = np.flatnonzero((closes >= before.both_ms) & (closes < after.both_ms))
-        chosen = rows.take(at)
-        default = facts.default[chosen["rule"], facts.task_of_series[chosen["series"]]]
-        found.append(keys.take(at[default != NO_CLASS]))
-    return found
+            strange[found.query] = True
+        return np.flatnonzero(strange)
+
+    def _single_predictions(self, seen: Bools) -> tuple[Found, I64]:
+        """The predictions of simple labels, and the labels that are complex by themselves.
+
+        Args:
+            seen: which labels' ids have an earlier label in the head.
+        """
+        side, labels, first = self._store.predictions, self._labels, self._first[1]
+        newest = side.index.find(labels.keys)
+        head = np.flatnonzero(newest >= 0)
+        place = newest[head]
+        rows = side.rows.values.take(place)
+        parts = [Found(head, np.full(len(head), HEAD), place, rows)]
+        parts += side.find_segments(labels.keys, labels.id_ms)
+        found = joined_found(parts, PREDICTION)
+        odd = seen.copy()
+        before = self._store.labels.index.before[first:]
+        odd[before[before >= first] - first] = True
+        odd[head[side.index.before[place] >= 0]] = True
+        if len(parts) > 1:
+            odd |= np.bincount(found.query, minlength=len(odd)) > 1
+        strange = side.marked(found.source, found.place)
+        strange |= found.rows["flags"] & DUPLICATE != 0
+        task = self._facts.task_of_group[labels.rows["group"][found.query]]
+        strange |= self._facts.task_of_series[found.rows["series"]] != task
+        odd[found.query[strange]] = True
+        matched = np.zeros(len(odd), np.bool_)
+        matched[found.query] = True
+        return found.take(np.flatnonzero(~odd[found.query])), np.flatnonzero(odd & matched)
+
+    def _closing(self) -> Iterator[Keys]:
+        """Keys of the generations with a default label whose window closes in this step."""
+        facts, begin, end = self._facts, self._before.both_ms, self._after.both_ms
+        if self._again or not facts.rules.has_defaults or end <= begin:
+            return
+        windows, side = facts.rules.label_window_ms, self._store.predictions
+        parts = [(side.index.keys, side.rows.values)]
+        for segment in side.segments:
+            if (
+                segment.from_clock_ms + int(windows.min()) < end
+                and segment.to_clock_ms + int(windows.max()) >= begin
+            ):
+                parts += [(run.keys, run.rows) for run in segment.runs]
+        for keys, rows in parts:
+            closes = rows["clock_ms"] + windows[rows["rule"]]
+            at = np.flatnonzero((closes >= begin) & (closes < end))
+            chosen = rows.take(at)
+            default = facts.default[chosen["rule"], facts.task_of_series[chosen["series"]]]
+            yield keys.take(at[default != NO_CLASS])
+
+    # ------------------------------------------------------------------ complex ids
+
+    def _decide(self, keys: Keys) -> Bools:
+        """Decides complex ids; returns which new labels are none of theirs."""
+        store, facts, (first, first_label) = self._store, self._facts, self._first
+        found = store.predictions.find(keys, id_time_ms(ids_of(keys)[:, 0]))
+        waiting = store.labels.find(keys)
+        label_new = (waiting.source == HEAD) & (waiting.place >= first_label)
+        series, group = found.rows["series"], waiting.rows["group"]
+        task, tasks = facts.task_of_series[series], len(facts.default[0])
+        predictions = groups.Predictions(
+            group=found.query * tasks + task,
+            order=found.source << 32 | found.rows["seq"],
+            version=facts.version_of_series[series],
+            rows=found.rows,
+            new=(found.source == HEAD) & (found.place >= first),
+            default=facts.default[found.rows["rule"], task],
+        )
+        labels = groups.Labels(
+            group=waiting.query * tasks + facts.task_of_group[group],
+            order=waiting.source << 32 | waiting.rows["seq"],
+            rank=facts.rank_of_group[group],
+            rows=waiting.rows,
+            new=label_new,
+        )
+        decided = groups.decide(predictions, labels, facts.rules, self._before, self._after)
+        self._note(found, waiting, decided)
+        self._report(found, waiting, predictions, decided)
+        self._report_cases(keys, found, waiting, predictions, decided)
+        simple = np.ones(len(self._labels.rows), np.bool_)
+        simple[waiting.place[label_new] - first_label] = False
+        return simple
+
+    def _note(self, found: Found, waiting: Found, decided: Decided) -> None:
+        """Writes into the store's rows what was decided about them."""
+        store = self._store
+        again = found.place[decided.duplicate]
+        store.predictions.rows.values["flags"][again] |= DUPLICATE
+        self._outcome.duplicate[again - self._first[0]] = True
+        store.labels.rows.values["waiting"][waiting.place[waiting.source == HEAD]] = 1
+        if len(waiting.query):
+            store.predictions.mark(found.source, found.place)
+
+    def _report(
+        self, found: Found, waiting: Found, predictions: groups.Predictions, decided: Decided
+    ) -> None:
+        """Adds what was decided to the outcome."""
+        outcome = self._outcome
+        minute = found.rows["event_ms"] // MINUTE_MS
+        series = found.rows["series"].astype(np.int64)
+        outcome.superseded.append(_counted(series, minute, decided.superseded))
+        outcome.overflow.append(_counted(series, minute, decided.overflow))
+        task = self._facts.task_of_group[waiting.rows["group"]]
+        label_minute = waiting.rows["time_us"] // MINUTE_US
+        outcome.unmatched.append(_counted(task, label_minute, decided.unmatched))
+        changed = decided.before != decided.after
+        then = _truth(decided.before, predictions, waiting.rows)
+        now = _truth(decided.after, predictions, waiting.rows)
+        for winner, truth, parts in (
+            (decided.before, then, outcome.taken_back),
+            (decided.after, now, outcome.added),
+        ):
+            at = np.flatnonzero(changed & (truth != NO_CLASS))
+            parts.append(_matched(found.take(at), truth[at], winner[at], waiting.rows))
+        first, second = decided.first, decided.second
+        paired = np.where(predictions.new[second], NO_CLASS, then[first])
+        for truth, change in ((paired, -1), (now[first], 1)):
+            at = np.flatnonzero((truth != NO_CLASS) & (paired != now[first]))
+            changes = np.full(len(at), change)
+            outcome.pairs.append(
+                VersionPairs(
+                    found.rows.take(first[at]), found.rows.take(second[at]), truth[at], changes
+                )
+            )
+
+    def _report_cases(
+        self,
+        keys: Keys,
+        found: Found,
+        waiting: Found,
+        predictions: groups.Predictions,
+        decided: Decided,
+    ) -> None:
+        """Kept predictions whose label changed."""
+        kept = (decided.before != decided.after) & (found.rows["flags"] & KEPT != 0)
+        at = np.flatnonzero(kept)
+        if len(at):
+            now = _truth(decided.after, predictions, waiting.rows)[at]
+            label = np.where(now != NO_CLASS, decided.after[at], NO_LABEL)
+            self._outcome.relabelled.append(
+                Relabelled(keys.take(found.query[at]), found.rows.take(at), label, waiting.rows)
+            )
+
+    # ------------------------------------------------------------------ simple labels
+
+    def _count_simple(self, single: Found) -> None:
+        """Decides simple labels: those of one prediction each, and those of none."""
+        facts, labels, outcome = self._facts, self._labels, self._outcome
+        mine = labels.rows.take(single.query)
+        late = mine["clock_ms"] - single.rows["clock_ms"]
+        inside = late <= facts.rules.label_window_ms[single.rows["rule"]]
+        inside &= -late <= facts.rules.prediction_window_ms[mine["rule"]]
+        if not inside.all():
+            at = np.flatnonzero(inside)
+            single, mine = single.take(at), mine.take(at)
+        self._store.predictions.mark(single.source, single.place)
+        self._count_unmatched(single)
+        true = np.flatnonzero(mine["true_class"] != RETRACTED)
+        if len(true) < len(mine):
+            single, mine = single.take(true), mine.take(true)
+        outcome.added.append(Matched(single, mine["true_class"], mine["arrival_ms"]))
+        kept = np.flatnonzero(single.rows["flags"] & KEPT)
+        if len(kept):
+            keys = labels.keys.take(single.query[kept])
+            outcome.relabelled.append(Relabelled(keys, single.rows.take(kept), kept, mine))
+
+    def _count_unmatched(self, single: Found) -> None:
+        """Simple labels that are in the window of no prediction; they wait."""
+        waiting = self._store.labels.rows.values["waiting"][self._first[1] :]
+        alone = waiting == 0  # complex ones are marked by now
+        alone[single.query] = False
+        at = np.flatnonzero(alone)
+        if not len(at):
+            return
+        waiting[at] = 1
+        rows = self._labels.rows.take(at)
+        task = self._facts.task_of_group[rows["group"]]
+        minute = rows["time_us"] // MINUTE_US
+        self._outcome.unmatched.append(Counted(task, minute, np.ones(len(at), np.int64)))
 
 
 def _distinct(parts: list[Keys]) -> Keys:
     """Each key once."""
     keys = joined(parts)
-    order = np.lexsort((keys.low, keys.hash))
-    keys = keys.take(order)
-    new = np.ones(len(order), np.bool_)
+    keys = keys.take(np.lexsort((keys.low, keys.hash)))
+    new = np.ones(len(keys.hash), np.bool_)
     new[1:] = (keys.hash[1:] != keys.hash[:-1]) | (keys.low[1:] != keys.low[:-1])
-    return keys.take(new)
-
-
-def _decide(
-    store: PendingStore,
-    keys: Keys,
-    facts: Facts,
-    before: Clocks,
-    after: Clocks,
-    first: tuple[int, int],
-    outcome: Outcome,
-) -> Bools:
-    """Decides complex ids into the outcome; returns which new labels are none of theirs."""
-    found = store.predictions.find(keys, id_time_ms(ids_of(keys)[:, 0]))
-    waiting = store.labels.find(keys)
-    is_new = (found.source == HEAD) & (found.place >= first[0])
-    label_new = (waiting.source == HEAD) & (waiting.place >= first[1])
-    series, group = found.rows["series"], waiting.rows["group"]
-    task = facts.task_of_series[series]
-    tasks = len(facts.default[0])
-    predictions = groups.Predictions(
-        group=found.query * tasks + task,
-        order=found.source << 32 | found.rows["seq"],
-        version=facts.version_of_series[series],
-        rows=found.rows,
-        new=is_new,
-        default=facts.default[found.rows["rule"], task],
-    )
-    labels = groups.Labels(
-        group=waiting.query * tasks + facts.task_of_group[group],
-        order=waiting.source << 32 | waiting.rows["seq"],
-        rank=facts.rank_of_group[group],
-        rows=waiting.rows,
-        new=label_new,
-    )
-    decided = groups.decide(predictions, labels, facts.rules, before, after)
-    _note(store, found, waiting, decided, is_new, first[0], outcome)
-    _report(found, waiting, labels, predictions, decided, keys, facts, outcome)
-    simple = np.ones(len(store.labels.rows) - first[1], np.bool_)
-    simple[waiting.place[label_new] - first[1]] = False
-    return simple
-
-
-def _note(
-    store: PendingStore,
-    found: Found,
-    waiting: Found,
-    decided: Decided,
-    is_new: Bools,
-    first: int,
-    outcome: Outcome,
-) -> None:
-    """Writes into the store's new rows what was decided about them."""
-    again = found.place[decided.duplicate]
-    store.predictions.rows.values["flags"][again] |= DUPLICATE
-    outcome.duplicate[again - first] = True
-    head = waiting.place[waiting.source == HEAD]
-    store.labels.rows.values["waiting"][head] = 1
-    if len(waiting.query):
-        store.predictions.mark(found.source, found.place)
-
-
-def _report(
-    found: Found,
-    waiting: Found,
-    labels: groups.Labels,
-    predictions: groups.Predictions,
-    decided: Decided,
-    keys: Keys,
-    facts: Facts,
-    outcome: Outcome,
-) -> None:
-    """Adds what was decided to the outcome."""
-    minute = found.rows["event_ms"] // MINUTE_MS
-    series = found.rows["series"].astype(np.int64)
-    outcome.superseded.append(_counted(series, minute, decided.superseded))
-    outcome.overflow.append(_counted(series, minute, decided.overflow))
-    label_minute = waiting.rows["time_us"] // MINUTE_US
-    task = facts.task_of_group[waiting.rows["group"]]
-    outcome.unmatched.append(_counted(task, label_minute, decided.unmatched))
-    changed = decided.before != decided.after
-    truth = [
-        _truth(winner, predictions, waiting.rows) for winner in (decided.before, decided.after)
-    ]
-    for winner, classes, parts in (
-        (decided.before, truth[0], outcome.taken_back),
-        (decided.after, truth[1], outcome.added),
-    ):
-        at = np.flatnonzero(changed & (classes >= 0))
-        parts.append(_matched(found.take(at), classes[at], winner[at], waiting.rows))
-    _report_pairs(found.rows, predictions, decided, truth, outcome)
-    kept = np.flatnonzero(changed & (found.rows["flags"] & KEPT != 0))
-    if len(kept):
-        label = np.where(truth[1][kept] >= 0, decided.after[kept], NO_LABEL)
-        outcome.relabelled.append(
-            Relabelled(keys.take(found.query[kept]), found.rows.take(kept), label, waiting.rows)
-        )
+    return keys.take(np.flatnonzero(new))
 
 
 def _truth(winner: I64, predictions: groups.Predictions, labels: Rows) -> I64:
@@ -371,67 +425,6 @@ def _matched(found: Found, classes: I64, winner: I64, labels: Rows) -> Matched:
     by_label = winner >= 0
     arrival[by_label] = labels["arrival_ms"][winner[by_label]]
     return Matched(found, classes.astype(np.uint32), arrival)
-
-
-def _report_pairs(
-    rows: Rows,
-    predictions: groups.Predictions,
-    decided: Decided,
-    truth: list[I64],
-    outcome: Outcome,
-) -> None:
-    """PAIR cells that come and go."""
-    first, second = decided.first, decided.second
-    if not len(first):
-        return
-    then = np.where(predictions.new[second], NO_CLASS, truth[0][first])
-    now = truth[1][first]
-    for classes, change in ((then, -1), (now, 1)):
-        at = np.flatnonzero((classes >= 0) & (then != now))
-        outcome.pairs.append(
-            VersionPairs(
-                rows.take(first[at]), rows.take(second[at]), classes[at], np.full(len(at), change)
-            )
-        )
-
-
-def _simple(
-    store: PendingStore,
-    labels: NewLabels,
-    single: Found,
-    facts: Facts,
-    first: int,
-    outcome: Outcome,
-) -> None:
-    """Decides simple labels: those of one prediction each, and those of none."""
-    mine = labels.rows.take(single.query)
-    late = mine["clock_ms"] - single.rows["clock_ms"]
-    inside = late <= facts.rules.label_window_ms[single.rows["rule"]]
-    inside &= -late <= facts.rules.prediction_window_ms[mine["rule"]]
-    if not inside.all():
-        single, mine = single.take(inside), mine.take(np.flatnonzero(inside))
-    store.predictions.mark(single.source, single.place)
-    paired = np.zeros(len(labels.rows), np.bool_)
-    paired[single.query] = True
-    waiting = store.labels.rows.values["waiting"][first:]
-    alone = ~paired & (waiting == 0)
-    at = np.flatnonzero(alone)
-    waiting[at] = 1
-    rows = labels.rows.take(at)
-    outcome.unmatched.append(
-        Counted(
-            facts.task_of_group[rows["group"]], rows["time_us"] // MINUTE_US, np.ones(len(at), int)
-        )
-    )
-    true = np.flatnonzero(mine["true_class"] != RETRACTED)
-    if len(true) < len(mine):
-        single, mine = single.take(true), mine.take(true)
-    outcome.added.append(Matched(single, mine["true_class"], mine["arrival_ms"]))
-    kept = np.flatnonzero(single.rows["flags"] & KEPT)
-    if len(kept):
-        outcome.relabelled.append(
-            Relabelled(labels.keys.take(single.query[kept]), single.rows.take(kept), kept, mine)
-        )
 
 
 def _counted(series: I64, minute: I64, change: I64) -> Counted:

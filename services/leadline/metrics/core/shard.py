@@ -196,14 +196,15 @@ class ShardCore:
         """Joins the step that was collected.
 
         Args:
-            before, after: the log clocks of both sides at its two ends.
+            before: the log clocks of both sides at its beginning.
+            after: and at its end.
             counting: False where the truth has it already: the delta means nothing then.
         """
         opened, self._open = self._open, _Open()
         predictions, order = opened.predictions.take()
         labels = opened.labels.take()
         facts = self._facts()
-        outcome = step(self.store, predictions, labels, facts, before, after, again=not counting)
+        outcome = step(self.store, predictions, labels, facts, (before, after), again=not counting)
         parts = [
             *opened.parts,
             *self._count_predictions(predictions, outcome),

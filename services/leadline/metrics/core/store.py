@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from leadline.metrics.core.index import KeyIndex
 from leadline.metrics.core.keys import Keys, id_time_ms, ids_of
@@ -25,6 +26,7 @@ from leadline.metrics.core.rows import (
     NewLabels,
     NewPredictions,
     Rows,
+    concatenated,
 )
 from leadline.metrics.core.segment import Run, Segment, cut_codes, outliers, sorted_run
 from leadline.records.ids import U64
@@ -50,14 +52,10 @@ class Found(NamedTuple):
     place: I64
     rows: Rows
 
-    def take(self, at: object) -> Found:
-        """Some of them (positions or a mask)."""
-        chosen = np.flatnonzero(at) if getattr(at, "dtype", None) == np.bool_ else at
+    def take(self, at: I64) -> Found:
+        """Some of them."""
         return Found(
-            self.query[chosen],  # type: ignore[index]
-            self.source[chosen],  # type: ignore[index]
-            self.place[chosen],  # type: ignore[index]
-            self.rows.take(chosen),
+            self.query.take(at), self.source.take(at), self.place.take(at), self.rows.take(at)
         )
 
 
@@ -159,22 +157,23 @@ class Side:
 
     def marked(self, source: I64, place: I64) -> Bools:
         """Which predictions may have labels."""
-        found = np.zeros(len(place), np.uint8)
+        found: Bools = np.zeros(len(place), np.bool_)
         head = source == HEAD
         if head.all():
-            return self.labelled.values.take(place) != 0
-        found[head] = self.labelled.values[place[head]]
+            head_marks: Bools = self.labelled.values.take(place) != 0
+            return head_marks
+        found[head] = self.labelled.values[place[head]] != 0
         for segment in self.segments:
             own = source == segment.number
             if own.any():
-                found[own] = segment.labelled[place[own]]
-        return found != 0
+                found[own] = segment.labelled[place[own]] != 0
+        return found
 
     def extend(self, keys: Keys, rows: Rows) -> Bools:
         """Adds rows to the head; returns for each whether its key was in the head before it."""
         first, count = len(self.rows), len(rows)
         rows["seq"] = np.arange(first, first + count, dtype=np.uint32)
-        self.rows.extend(count)[:] = rows
+        self.rows.append(rows)
         self.labelled.extend(count)[:] = 0
         return self.index.add(keys)
 
@@ -333,7 +332,7 @@ def joined_found(parts: list[Found], dtype: np.dtype[np.void]) -> Found:
         np.concatenate([part.query for part in kept]),
         np.concatenate([part.source for part in kept]),
         np.concatenate([part.place for part in kept]),
-        np.concatenate([part.rows for part in kept]),
+        concatenated([part.rows for part in kept]),
     )
 
 
@@ -355,17 +354,18 @@ def _found_in(
 
 
 def _cut(
-    keys: Keys, rows: Rows, labelled: np.ndarray, apart: Bools
-) -> tuple[tuple[Run, Run], np.ndarray]:
+    keys: Keys, rows: Rows, labelled: npt.NDArray[np.uint8], apart: Bools
+) -> tuple[tuple[Run, Run], npt.NDArray[np.uint8]]:
+    """The rows in two runs, and the marks in their order."""
     runs, marks = [], []
     for mask in (~apart, apart):
-        at = np.flatnonzero(mask) if apart.any() else slice(None if mask.any() else 0, None)
-        if not mask.any():
-            at = np.empty(0, np.int64)
-        own = rows.take(at) if isinstance(at, np.ndarray) else rows
-        run, order = sorted_run(Keys(keys.hash[at], keys.low[at]), own)
+        at = np.flatnonzero(mask)
+        everything = len(at) == len(rows)
+        run, order = sorted_run(
+            keys if everything else keys.take(at), rows if everything else rows.take(at)
+        )
         runs.append(run)
-        marks.append(labelled[at][order])
+        marks.append(labelled.take(order if everything else at[order]))
     return (runs[0], runs[1]), np.concatenate(marks)
 
 

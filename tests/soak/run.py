@@ -2,9 +2,10 @@
 
 import random
 import threading
+from contextlib import suppress
 from time import monotonic
 
-from leadline.testing.servers.process import until
+from leadline.testing.servers.process import ServerError, until
 from soak.damage import RESTORE, copy, damage
 from soak.owners import known
 from soak.proxy import Mode
@@ -13,6 +14,7 @@ from soak.world import BROKER, DATABASE
 
 RECOVERY_SECONDS = 30.0
 DRAIN_SECONDS = 300.0
+ROLL_SECONDS = 4.0
 
 
 class Rounds:
@@ -225,4 +227,5 @@ class Rounds:
             else:
                 self._note(owner.stop())
             owner.start(role, self.rules())
-            until(lambda owner=owner: owner.counting or not owner.running, 60.0, "an owner counts")
+            with suppress(ServerError):  # a slow one is not waited for
+                until(lambda o=owner: o.counting or not o.running, ROLL_SECONDS, "it counts")

@@ -51,7 +51,7 @@ LENGTH_MAX = 8_192
 LAYOUTS_MAX = 8
 """Layouts that are tried among the records of one length; the rest is scanned one by one."""
 HEADS_MAX, HEAD_BYTES_MAX = 10_000, 1_024
-"""Headers that are remembered, and how long they may be: 10 MB at most; then all are forgotten."""
+"""Headers that are remembered by default, and how long they may be in bytes: 10 MB in all."""
 LABEL_WIDTHS = (16, 8, 4)
 NO_CODES: tuple[bytes, ...] = ()
 
@@ -90,9 +90,14 @@ class DecodedMany(Generic[Batch]):
 
 
 class Heads:
-    """Headers met so far, so that each is parsed once; what is decoded does not depend on them."""
+    """Headers met so far, so that each is parsed once; what is decoded does not depend on them.
 
-    def __init__(self) -> None:
+    Args:
+        limit: of headers of one side; when it is reached, all are forgotten.
+    """
+
+    def __init__(self, limit: int = HEADS_MAX) -> None:
+        self.limit = limit
         self.predictions: dict[bytes, _Head] = {}
         self.labels: dict[bytes, _Head] = {}
 
@@ -110,16 +115,14 @@ def decode_many_predictions(
         partitions: of the topic.
         heads: kept between calls, it saves the parsing of headers.
     """
-    known = {} if heads is None else heads.predictions
-    return _Many(PREDICTIONS, values, partition, partitions, known).decoded()
+    return _Many(PREDICTIONS, values, partition, partitions, heads or Heads()).decoded()
 
 
 def decode_many_labels(
     values: Sequence[bytes], partition: int, partitions: int, heads: Heads | None = None
 ) -> DecodedMany[LabelBatch]:
     """The good rows of records of `labels`, and what is refused; as `decode_many_predictions`."""
-    known = {} if heads is None else heads.labels
-    return _Many(LABELS, values, partition, partitions, known).decoded()
+    return _Many(LABELS, values, partition, partitions, heads or Heads()).decoded()
 
 
 class _Side(NamedTuple):
@@ -161,11 +164,12 @@ class _Many:
         values: Sequence[bytes],
         partition: int,
         partitions: int,
-        heads: dict[bytes, _Head],
+        heads: Heads,
     ) -> None:
         self._side, self._values = side, values
         self._of = (partition, partitions)
-        self._heads = heads
+        self._heads = heads.predictions if side is PREDICTIONS else heads.labels
+        self._heads_max = heads.limit
         self._likely = 0
         self._blocks: dict[Shape, Block] = {}
         self._refusals: list[Numbered] = []
@@ -291,7 +295,7 @@ class _Many:
             head = _Head(Source(header), *wide)
             if len(content) > HEAD_BYTES_MAX:
                 return head
-            if len(self._heads) >= HEADS_MAX:
+            if len(self._heads) >= self._heads_max:
                 self._heads.clear()
             self._heads[content] = head
         self._likely = len(content)

@@ -23,6 +23,8 @@ UNOBSERVED = 14
 HEAD_FIELDS = range(3, 20)
 LENGTH_BYTES_MAX = 5
 """Bytes of a length that are read; longer ones are no good batches."""
+FIELDS_MAX, SLICE_PARTS_MAX = 1_024, 256
+"""Fields of a head, and of a slice column in it, that are walked; more are parsed, not scanned."""
 FIXED_BYTES = {1: 8, 5: 4}
 """Sizes of the wire types I64 and I32."""
 COLUMN_OF_TAG = {bytes([(field << 3 | 2) & 0x7F | 0x80, 1]): field - 20 for field in range(20, 27)}
@@ -107,9 +109,11 @@ def _scan_all(value: bytes, at: int, n: int, *, sparse: bool) -> Scan | None:
     head: list[bytes] = []
     rare: list[bytes] = []
     codes: list[Span] | None = []
+    walked = 0
     while at < len(value) and value[at : at + 2] not in COLUMN_OF_TAG:
+        walked += 1
         field, start, end = _field(value, at)
-        if field not in HEAD_FIELDS or (sparse and field == UNOBSERVED):
+        if field not in HEAD_FIELDS or (sparse and field == UNOBSERVED) or walked > FIELDS_MAX:
             return None
         if sparse and field in SPARSE:
             rare.append(value[at:end])
@@ -145,12 +149,15 @@ def _field(value: bytes, at: int) -> tuple[int, int, int]:
 
 def _code(value: bytes, at: int, end: int) -> Span:
     """Where the code of a slice column stands; NOWHERE when it is written in an unusual way."""
-    code = NOWHERE
+    code, walked = NOWHERE, 0
     while at < end:
+        walked += 1
         tag = value[at]
         length, start = varint(value, at + 1)
         at = start + length
-        if tag not in SLICE_FIELDS or length < 0 or at > end or (tag == CODE and code != NOWHERE):
+        if tag not in SLICE_FIELDS or length < 0 or at > end or walked > SLICE_PARTS_MAX:
+            return NOWHERE
+        if tag == CODE and code != NOWHERE:
             return NOWHERE
         if tag == CODE:
             code = (start, at)

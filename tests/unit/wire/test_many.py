@@ -1,6 +1,7 @@
 """Many records at once give what each gives alone, whatever stands among them."""
 
 import struct
+import sys
 from collections import Counter
 
 import plain
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from leadline.records.batches import LabelBatch, PredictionBatch
 from leadline.records.errors import StoppedError
-from leadline.wire import many
+from leadline.wire import scan
 from leadline.wire.batches import decode_labels, decode_predictions, encode_tick
 from leadline.wire.many import (
     ALIKE_MIN,
@@ -225,9 +226,8 @@ def test_labels_at_once_are_those_one_by_one(values, part):
     assert_same(values, "labels", *part)
 
 
-def test_headers_are_remembered_within_bounds(monkeypatch):
-    monkeypatch.setattr(many, "HEADS_MAX", 3)
-    heads = Heads()
+def test_headers_are_remembered_within_bounds():
+    heads = Heads(limit=3)
     values = [one_row(number, f"m{number}") for number in range(10)]
     values.append(one_row(10, "long", producer="p" * HEAD_BYTES_MAX))
     decoded = decode_many_predictions(values, 0, 1, heads)
@@ -380,6 +380,53 @@ def test_large_batches_of_equal_length_are_scanned():
 def test_garbage_that_begins_well_is_what_it_is_alone(values):
     for side in SIDES:
         assert_same(values, side)
+
+
+class Lines:
+    """Counts the lines that scanning runs: the same on every machine, unlike time."""
+
+    def __enter__(self):
+        self.count, self._former = 0, sys.gettrace()
+        sys.settrace(self._call)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self._former)
+
+    def _call(self, frame, event, _):
+        return self._line if frame.f_code.co_filename == scan.__file__ else None
+
+    def _line(self, frame, event, _):
+        self.count += event == "line"
+        return self._line
+
+
+HEAD = b"\x08\x01\x10\x01"
+LARGE = {
+    "fields": HEAD + b"\x18\x00" * 1_000_000,
+    "kept rows": HEAD + b"\x6a\x00" * 1_000_000,
+    "slices": HEAD + b"\x62\x00" * 1_000_000,
+    "values of a slice": HEAD + plain.chunk(12, b"\x12\x00" * 1_000_000),
+    "columns": HEAD + plain.chunk(20, b"") * 1_000_000,
+    "a frame": b"\x00\x00\x00\x00\x07\x00" + b"\xff" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+@pytest.mark.parametrize("copies", [1, ALIKE_MIN])
+def test_garbage_of_megabytes_is_not_walked_through(what, copies):
+    with Lines() as lines:
+        decoded = decode_many_predictions([LARGE[what]] * copies, 0, 1)
+    assert len(decoded.refusals) == copies
+    assert 0 < lines.count < 60_000 * copies
+
+
+def test_many_kept_rows_are_read_all_the_same():
+    """More fields than are walked through."""
+    kept = [{"row": row % 2, "probability": 0.5} for row in range(2_000)]
+    message = plain.two_predictions(kept=kept)
+    (rows,) = decode_many_predictions([message.SerializeToString()] * 9, 0, 1).rows
+    assert (len(rows.batch), len(rows.batch.kept)) == (18, 18_000)
 
 
 def test_the_comparison_sees_a_difference():

@@ -86,6 +86,7 @@ def owner_settings(servers: World, stream: str, partitions: int, url: str) -> di
         "stream": stream,
         "partitions": partitions,
         "health_address": "",
+        "cache_dir": str(servers.new_folder()),
     }
 
 

@@ -284,15 +284,16 @@ class Service:
             assert count
             one = self.series[series]
             name = (one.model, one.version, one.task, one.slices)
+            told = index
             if kind == CellKind.PAIR:
                 other = self.series[index >> 2 & (1 << 30) - 1]
-                index = (
+                told = (
                     index >> 32,
                     (other.model, other.version, other.task, other.slices),
                     bool(index & 2),
                     bool(index & 1),
                 )
-            self.cells[CellKind(kind).name, name, minute, index] += count
+            self.cells[CellKind(kind).name, name, minute, told] += count
         for case in delta.cases:
             key = (case.model, case.version, case.task, case.id, case.clock_ms)
             assert key not in self.cases

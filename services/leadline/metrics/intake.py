@@ -213,8 +213,14 @@ class Intake(Generic[Batch]):
         ]
 
     def start_of(self, append_ms: int, latest: int) -> int:
-        """First kept offset whose append time is at or after a time, at most `latest`."""
-        return min(max(self._reader.offset_at(max(append_ms, 0)), self._reader.begin()), latest)
+        """First kept offset whose append time is at or after a time, at most `latest`.
+
+        From the first record on where the time is not positive: also records without a time.
+        """
+        begin = self._reader.begin()
+        return min(
+            begin if append_ms <= 0 else max(self._reader.offset_at(append_ms), begin), latest
+        )
 
     def seek(self, position: int) -> None:
         """The next record to read."""

@@ -226,14 +226,15 @@ class ShardRun:
         Returns why a record is held back; those before it are read.
         """
         settings, rows = self._settings, 0
-        now_ms = self._world.clock.now_us() // 1000
-        trust_ms = now_ms + int(settings.clock_skew_seconds * 1000)
+        skew_ms = int(settings.clock_skew_seconds * 1000)
         while rows < settings.events_per_commit_max:
             read = 0
             for intake in self._due():
                 wait = 0.0 if last else settings.idle_wait_seconds
                 records = intake.read(settings.events_per_commit_max - rows, wait)
-                for stretch in intake.stretches(records, self._rules, trust_ms, now_ms):
+                # After reading: an owner that was held up must not call what came meanwhile early.
+                now_ms = self._world.clock.now_us() // 1000
+                for stretch in intake.stretches(records, self._rules, now_ms + skew_ms, now_ms):
                     rows += self._feed(intake, stretch, counting=True)
                     if stretch.records:
                         last[intake.number] = stretch.records[-1]

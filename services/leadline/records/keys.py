@@ -57,11 +57,7 @@ def sum_chunks(chunks: Sequence[tuple[Sequence[Column], I64]]) -> Sums:
     if packing.width > KEY_BITS_MAX or not packing.is_dense(sum(len(each) for _, each in chunks)):
         columns = [np.concatenate(parts) for parts in zip(*(c for c, _ in chunks), strict=True)]
         return sum_by_key(columns, np.concatenate([weight for _, weight in chunks]))
-    table = np.zeros(1 << packing.width, np.int64)
-    for columns_, weight in chunks:
-        np.add.at(table, packing.pack(columns_, np.int64), weight)
-    at = np.flatnonzero(table != 0)  # of booleans it is three times as fast
-    return packing.unpack(at), table[at]
+    return packing.sums(_table(packing, chunks))
 
 
 class Packing:
@@ -79,8 +75,8 @@ class Packing:
         self._lows: list[int] = []
         self._bits: list[int] = []
         for parts in zip(*tables, strict=True):
-            low = min(int(np.minimum.reduce(part)) for part in parts)
-            high = max(int(np.maximum.reduce(part)) for part in parts)
+            low = int(min(map(np.minimum.reduce, parts)))
+            high = int(max(map(np.maximum.reduce, parts)))
             self._lows.append(low)
             self._bits.append((high - low).bit_length())
         self.width = sum(self._bits)
@@ -103,19 +99,20 @@ class Packing:
             key |= part
         return np.zeros(len(columns[0]), of) if key is None else key
 
-    def unpack(self, key: npt.NDArray[Any]) -> tuple[Column, ...]:
-        """The columns of keys of any integer type."""
+    def unpack(self, key: npt.NDArray[Any], without: Sequence[int] = ()) -> tuple[Column, ...]:
+        """The columns of keys of any integer type; the keys may be `without` some columns."""
+        kept = [number for number in range(len(self._bits)) if number not in without]
+        width = sum(self._bits[number] for number in kept)
+        of = key.dtype.type
         found: list[Column] = []
         shift = 0
-        of = key.dtype.type
-        for dtype, low, bits in zip(
-            reversed(self._types), reversed(self._lows), reversed(self._bits), strict=True
-        ):
+        for number in reversed(kept):
+            low, bits, dtype = self._lows[number], self._bits[number], self._types[number]
             if not bits:
                 found.append(np.full(len(key), low, dtype))
                 continue
             part = key >> of(shift) if shift else key
-            if shift + bits < self.width:
+            if shift + bits < width:
                 part = part & of((1 << bits) - 1)
             part = part.astype(dtype)
             if low:
@@ -124,14 +121,28 @@ class Packing:
             shift += bits
         return tuple(reversed(found))
 
+    def sums(self, table: I64, without: Sequence[int] = ()) -> Sums:
+        """Columns and sums of a table of all keys, after summing over the columns `without`."""
+        if without:
+            shape = [1 << bits for bits in self._bits]
+            table = table.reshape(shape).sum(axis=tuple(without)).ravel()
+        at = np.flatnonzero(table != 0)  # of booleans it is three times as fast
+        return self.unpack(at, without), table[at]
+
+
+def _table(packing: Packing, chunks: Sequence[tuple[Sequence[Column], I64]]) -> I64:
+    """The sum of each key's weights, by key."""
+    table = np.zeros(1 << packing.width, np.int64)
+    for columns, weight in chunks:
+        np.add.at(table, packing.pack(columns, np.int64), weight)
+    return table
+
 
 def _sum_dense(packing: Packing, columns: Sequence[Column], weight: int | I64) -> Sums:
     if isinstance(weight, np.ndarray):
-        return sum_chunks([(columns, weight)])
-    table = np.bincount(packing.pack(columns, np.int64))
-    at = np.flatnonzero(table != 0)
-    sums = table[at]
-    return packing.unpack(at), sums if weight == 1 else sums * weight
+        return packing.sums(_table(packing, [(columns, weight)]))
+    found, sums = packing.sums(np.bincount(packing.pack(columns, np.int64)))
+    return found, sums if weight == 1 else sums * weight
 
 
 def runs(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from leadline.metrics.core.fold_classes import ClassRows, class_cells
 from leadline.metrics.core.fold_scores import KeptRows, score_cells
 from leadline.records.batches import I64, U32
 from leadline.records.cells import (
@@ -18,10 +18,7 @@ from leadline.records.cells import (
     count,
     delay_bin,
     merge,
-    pair_index,
 )
-from leadline.records.ids import U64
-from leadline.records.keys import sum_by_key
 from leadline.records.scores import CODE_BITS
 
 U8 = npt.NDArray[np.uint8]
@@ -85,75 +82,22 @@ def fold_pairs(added: Pairs, taken_back: Pairs) -> Cells:
     CONFUSION, RANK, DELAY, DEFAULTED and SCORES are the difference; what came is in ADDED and what
     went in RETRACTED, both positive.
     """
-    confusion, ranks, came, went = _matched(added, taken_back)
+    classes = class_cells(_class_rows(added), _class_rows(taken_back))
     return concatenate(
         (
-            confusion,
-            ranks,
+            classes.confusion,
+            classes.rank,
             _delays(added, taken_back),
-            came,
-            went,
+            classes.added,
+            classes.retracted,
             score_cells(_kept(added), _kept(taken_back)),
             _defaulted(added, taken_back),
         )
     )
 
 
-def _matched(added: Pairs, taken_back: Pairs) -> tuple[Cells, Cells, Cells, Cells]:
-    """CONFUSION, RANK, ADDED and RETRACTED.
-
-    All four are sums over the same five columns: where a table of them is small, they are counted
-    once and the table is added up along its axes.
-    """
-    sides = [_columns(pairs) for pairs in (added, taken_back)]
-    given = [columns for columns in sides if len(columns[0])]
-    if not given:
-        return (empty_cells(),) * 4
-    packing = Packing(given)
-    rows = len(added) + len(taken_back)
-    if packing.width > KEY_BITS_MAX or 1 << packing.width > max(
-        DENSE_CELLS_A_ROW * rows, SMALL_TABLE_CELLS
-    ):
-        return _matched_sparsely(*sides)
-    tables = [
-        np.bincount(packing.pack(columns, np.int64), minlength=1 << packing.width)
-        if len(columns[0])
-        else np.zeros(0, np.int64)
-        for columns in sides
-    ]
-    came, went = tables
-    both = came if not len(went) else -went if not len(came) else came - went
-    (series, minute, *classes), sums = packing.sums(both, (RANK_COLUMN,))
-    confusion = _paired(CellKind.CONFUSION, series, minute, classes, sums)
-    (series, minute, *classes), sums = packing.sums(both, (PREDICTED_COLUMN,))
-    ranks = _paired(CellKind.RANK, series, minute, classes, sums)
-    history = [empty_cells(), empty_cells()]
-    for number, kind in enumerate((CellKind.ADDED, CellKind.RETRACTED)):
-        if len(tables[number]):
-            (series, *classes), sums = packing.sums(tables[number], (MINUTE_COLUMN, RANK_COLUMN))
-            history[number] = _paired(kind, series, np.zeros_like(series), classes, sums)
-    return confusion, ranks, history[0], history[1]
-
-
-def _columns(pairs: Pairs) -> tuple[Column, ...]:
-    return pairs.series, pairs.minute, pairs.true_class, pairs.predicted, pairs.rank
-
-
-def _paired(
-    kind: CellKind, series: Column, minute: Column, classes: Sequence[Column], sums: I64
-) -> Cells:
-    true_class, second = classes
-    return Cells(
-        np.full(len(sums), kind, np.uint8),
-        series.astype(np.uint32, copy=False),
-        minute.astype(np.uint32, copy=False),
-        pair_index(true_class.astype(np.uint32), second.astype(np.uint32)),
-        sums,
-    )
-
-
-def _matched_sparsely(came: Sequence[Column], went: Sequence[Column]) -> tuple[Cells, ...]:
-    ...
+def _class_rows(pairs: Pairs) -> ClassRows:
+    return ClassRows(pairs.series, pairs.minute, pairs.true_class, pairs.predicted, pairs.rank)
 
 
 def _delays(added: Pairs, taken_back: Pairs) -> Cells:

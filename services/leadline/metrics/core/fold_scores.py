@@ -60,8 +60,8 @@ def score_cells(came: Sequence[KeptRows], went: Sequence[KeptRows]) -> Cells:
     others: list[Cells] = []
     for side, sign in ((came, 1), (went, -1)):
         for rows in side:
-            for part in _by_place(rows):
-                if part.classes is None and _is_one_place(part):
+            for part, is_one_place in _by_place(rows):
+                if part.classes is None and is_one_place:
                     key = (int(part.series[0]), int(part.hour[0]), part.codes.shape[1])
                     groups.setdefault(key, ([], []))[sign < 0].append(part)
                 else:
@@ -72,25 +72,21 @@ def score_cells(came: Sequence[KeptRows], went: Sequence[KeptRows]) -> Cells:
     return merge([*found, *others]) if len(found) + len(others) > 1 else others[0]
 
 
-def _is_one_place(rows: KeptRows) -> bool:
-    return bool((rows.series == rows.series[0]).all() and (rows.hour == rows.hour[0]).all())
-
-
-def _by_place(rows: KeptRows) -> Iterator[KeptRows]:
-    """The rows of each place where places are few, else all together."""
+def _by_place(rows: KeptRows) -> Iterator[tuple[KeptRows, bool]]:
+    """The rows of each place where places are few, else all together; whether it is one place."""
     if not rows.codes.size:
         return
     packing = Packing([(rows.series, rows.hour)])
     if not packing.width or packing.width > PLACE_BITS_MAX:
-        yield rows
+        yield rows, not packing.width
         return
     place = packing.pack((rows.series, rows.hour), np.int64)
     found = np.flatnonzero(np.bincount(place))
     if len(found) * PLACE_ROWS_MIN > len(rows):
-        yield rows
+        yield rows, False
         return
     for number in found.tolist():
-        yield _take(rows, np.flatnonzero(place == number))
+        yield _take(rows, np.flatnonzero(place == number)), True
 
 
 def _take(rows: KeptRows, at: I64) -> KeptRows:

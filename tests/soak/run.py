@@ -15,6 +15,7 @@ from soak.world import BROKER, DATABASE
 RECOVERY_SECONDS = 30.0
 DRAIN_SECONDS = 300.0
 ROLL_SECONDS = 4.0
+BUGS_MAX = 5
 
 
 class Rounds:
@@ -49,12 +50,20 @@ class Rounds:
     def await_counting(self, seconds):
         """Returns once every shard was committed."""
         first = self.watch.expect("the start", self._shards((1, 0)))
-        until(lambda: first.seconds is not None, seconds, "every shard is counted")
+
+        def counted():
+            self.supervise()
+            return first.seconds is not None or len(self.bugs) >= BUGS_MAX
+
+        until(counted, seconds, "every shard is counted")
         self.watch.recoveries.remove(first)
 
     def run(self):
         """All rounds."""
         for round_ in self.schedule.rounds:
+            if len(self.bugs) >= BUGS_MAX:
+                self.say(f"given up after {len(self.bugs)} bugs")
+                return
             self._round(round_)
 
     def _round(self, round_):
@@ -93,8 +102,7 @@ class Rounds:
             ended = owner.ended()
             if ended is None:
                 continue
-            if ended.bug:
-                self.bugs.append(ended)
+            self._note(ended)
             self.restarts += 1
             owner.start(owner.role, self.rules())
 
@@ -138,8 +146,9 @@ class Rounds:
         self._pause.wait(seconds)
 
     def _note(self, ended):
-        if ended is not None:
+        if ended is not None and ended.bug:
             self.bugs.append(ended)
+            self.say(f"an owner of slot {ended.slot} ended by a bug: {ended.words}")
 
     def _shards(self, *roles):
         partitions = set().union(*(owned(role, self.world.partitions) for role in roles))

@@ -103,9 +103,10 @@ class Watch(threading.Thread):
             self.seen.problems.append(f"{shard} went back from {before} to {(p, l)}")
         if stopped and stopped not in str(self.seen.problems):
             self.seen.problems.append(f"{shard} stopped: {stopped}")
-        self.seen.commits += (p, l) != before
+        if (p, l) != before:  # new rules are a commit too, but nothing is counted by it
+            self.seen.commits += 1
+            self._committed[shard] = max(self._committed[shard], committed_us)
         self.vectors[shard] = p, l
-        self._committed[shard] = max(self._committed[shard], committed_us)
         with self._lock:
             for recovery in self.recoveries:
                 self._settle(recovery)

@@ -27,6 +27,8 @@ def test_a_recovery_ends_when_every_shard_committed_something_new(watch):
     watch.note("main/0", 5, 5, recovery.since_us, "")
     watch.note("main/1", 9, 9, recovery.since_us + 2_000_000, "")
     assert recovery.seconds is None
+    watch.note("main/0", 5, 5, recovery.since_us + 2_500_000, "")  # the vector stands still
+    assert recovery.seconds is None
     watch.note("main/0", 6, 5, recovery.since_us + 3_000_000, "")
     assert recovery.seconds == 3.0
     watch.note("main/0", 7, 5, recovery.since_us + 9_000_000, "")

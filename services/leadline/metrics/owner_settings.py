@@ -117,7 +117,7 @@ class OwnerSettings(BaseModel):
         description="How long this owner may be down; the topics' retention is checked for it.",
     )
     events_per_commit_max: int = Field(
-        default=50_000,
+        default=100_000,
         gt=0,
         description="Rows that one commit may hold; bounds memory, and what a crash repeats.",
     )

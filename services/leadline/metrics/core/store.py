@@ -130,19 +130,21 @@ class Side:
         """The rows of the keys in the segments, a part for each run that has some."""
         if not self.segments or not len(keys.hash):
             return
-        order = np.argsort(keys.hash)  # neighbours in the run are neighbours in the cache
+        span = (0, 2**64 - 1) if id_ms is None else (int(id_ms.min()), int(id_ms.max()))
+        wanted = []
+        for segment in self.segments:
+            begins = (0, len(segment.runs[0]))
+            for number, (run, begin) in enumerate(zip(segment.runs, begins, strict=True)):
+                near = run.from_ms <= span[1] and run.to_ms >= span[0] and len(run)
+                if near and segment.to_clock_ms >= from_ms and not (apart_only and number == 0):
+                    wanted.append((segment.number, run, begin))
+        if not wanted:
+            return
+        order = np.argsort(keys.hash)  # neighbours in a run are neighbours in the cache
         keys = keys.take(order)
         times = None if id_ms is None else id_ms[order]
-        span = (0, 2**64 - 1) if times is None else (int(times.min()), int(times.max()))
-        for segment in self.segments:
-            if segment.to_clock_ms < from_ms:
-                continue
-            begin = 0
-            for number, run in enumerate(segment.runs):
-                wanted = run.from_ms <= span[1] and run.to_ms >= span[0] and len(run)
-                if wanted and not (apart_only and number == 0):
-                    yield from _found_in(segment, run, begin, keys, times, order)
-                begin += len(run)
+        for segment_number, run, begin in wanted:
+            yield from _found_in(segment_number, run, begin, keys, times, order)
 
     def mark(self, source: I64, place: I64) -> None:
         """Notes that these predictions may have labels."""
@@ -337,7 +339,7 @@ def joined_found(parts: list[Found], dtype: np.dtype[np.void]) -> Found:
 
 
 def _found_in(
-    segment: Segment, run: Run, begin: int, keys: Keys, times: U64 | None, order: I64
+    segment: int, run: Run, begin: int, keys: Keys, times: U64 | None, order: I64
 ) -> Iterator[Found]:
     """The rows of one run."""
     chosen = None
@@ -349,7 +351,7 @@ def _found_in(
     query, place = run.find(keys)
     if len(query):
         query = query if chosen is None else chosen[query]
-        source = np.full(len(place), segment.number)
+        source = np.full(len(place), segment)
         yield Found(order[query], source, begin + place, run.rows.take(place))
 
 

@@ -85,6 +85,8 @@ class ShardRun:
                 self._follow()
             if self._behind():
                 self._catch_up()
+                if self._behind():  # told to stop on the way: nothing may be counted from here
+                    return False
             counted = self._count()
         except FencedError:
             self._health.fenced.labels(self._name).inc()

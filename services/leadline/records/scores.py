@@ -32,8 +32,8 @@ TOP_KEPT = 10
 
 COMPARED_CLASSES_MAX = 16
 """Rows of at most so many classes are ranked by comparing all pairs, longer ones by sorting."""
-COMPARED_ROWS = 4_096
-"""Rows that are compared at a time: their columns stay in the cache."""
+COMPARED_ROWS = 16_384
+"""Rows that are compared at a time: more would not stay in the cache."""
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -90,9 +90,12 @@ def _float_of(code: npt.NDArray[np.int64]) -> F64:
 
 def ranked_codes(scores: F32) -> U16:
     """`code | rank << CODE_BITS` of each score, in the shape (rows, classes) of the scores."""
-    found = ranks(scores).astype(np.uint16)
-    found <<= np.uint16(CODE_BITS)
-    found |= score_codes(scores)
+    found = score_codes(scores)
+    for at in range(0, len(scores), COMPARED_ROWS):
+        part = slice(at, at + COMPARED_ROWS)
+        rank = _ranks_of_classes(scores[part]).astype(np.uint16)
+        rank <<= np.uint16(CODE_BITS)
+        found[part] |= rank.T
     return found
 
 
@@ -102,25 +105,26 @@ def ranks(scores: F32) -> npt.NDArray[np.uint8]:
     Args:
         scores: (rows, classes), 0.0 to 1.0, no NaN.
     """
+    found = np.empty(scores.shape, np.uint8)
+    for at in range(0, len(scores), COMPARED_ROWS):
+        part = slice(at, at + COMPARED_ROWS)
+        found[part] = _ranks_of_classes(scores[part]).T
+    return found
+
+
+def _ranks_of_classes(scores: F32) -> npt.NDArray[np.uint8]:
+    """The ranks of some rows, (classes, rows)."""
     rows, classes = scores.shape
     if classes > COMPARED_CLASSES_MAX:
-        return _ranks_by_sorting(scores)
-    found = np.empty((rows, classes), np.uint8)
-    for at in range(0, rows, COMPARED_ROWS):
-        found[at : at + COMPARED_ROWS] = _ranks_by_comparing(scores[at : at + COMPARED_ROWS])
-    return np.minimum(found, np.uint8(RANK_NONE), out=found)
-
-
-def _ranks_by_comparing(scores: F32) -> npt.NDArray[np.uint8]:
-    """How many scores of its row are better than each one."""
+        return _ranks_by_sorting(scores).T
     columns = np.ascontiguousarray(scores.T)
-    found = np.repeat(np.arange(len(columns))[::-1, None], columns.shape[1], axis=1)
-    better: npt.NDArray[np.uint8] = found.astype(np.uint8)  # all later ones, until compared
-    for number in range(1, len(columns)):
+    better = np.empty((classes, rows), np.uint8)
+    better[:] = np.arange(classes, dtype=np.uint8)[::-1, None]  # all later ones, until compared
+    for number in range(1, classes):
         wins = (columns[:number] >= columns[number]).view(np.uint8)
-        better[number] += wins.sum(axis=0, dtype=np.uint8)
+        better[number] += np.add.reduce(wins, axis=0, dtype=np.uint8)
         better[:number] -= wins
-    return better.T
+    return np.minimum(better, np.uint8(RANK_NONE), out=better)
 
 
 def _ranks_by_sorting(scores: F32) -> npt.NDArray[np.uint8]:

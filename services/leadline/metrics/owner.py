@@ -22,7 +22,7 @@ from leadline.metrics.shard import Shard
 from leadline.metrics.world import World
 from leadline.records.errors import LeadlineError, NotFoundError, UsageError
 from leadline.runtime.clock import Clock
-from leadline.runtime.log.port import Log, LogWriter, Stream
+from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, LogWriter, Stream
 from leadline.runtime.log.topics import needed_events_ms, require_topics
 from leadline.runtime.store.blob import BlobStore
 from leadline.runtime.store.port import TruthKeeper
@@ -141,6 +141,19 @@ class OwnerService:
                 self._trim()
             except LeadlineError as error:
                 logger.warning("compaction: %s; trying again", error)
+            self._hint()
+
+    def _hint(self) -> None:
+        """Shows lag tools how far the shards are; nothing depends on it."""
+        positions: dict[tuple[str, int], int] = {}
+        try:
+            for partition in self.partitions:
+                state = self._store.shard(self._stream.shard(partition))
+                positions[self._stream.topic(PREDICTIONS), partition] = state.p
+                positions[self._stream.topic(LABELS), partition] = state.l
+            self._log.hint(self._stream.hint_group, positions)
+        except LeadlineError as error:
+            logger.info("lag tools are not told: %s", error)
 
     def _compact(self) -> None:
         for partition in self.partitions:

@@ -8,7 +8,7 @@ from collections import Counter
 
 import grpc
 import independent
-import oracle
+import oracle_full as oracle
 import pytest
 import yaml
 from kafka import KafkaConsumer, TopicPartition
@@ -24,11 +24,11 @@ from leadline.v1 import evaluation_pb2 as pb
 from leadline.v1.evaluation_pb2_grpc import EvaluationServiceStub
 
 COUNT, CLASSES, PARTITIONS, MALFORMED, KILLS = 100_000, 10, 3, 1_000, 5
-BOUND_US = 86_400_000_000
+WINDOW_MS = 30 * 86_400_000
 
 
 def read_topic(bootstrap, topic, partition):
-    """(append time, bytes) of every record, by the plain client."""
+    """(offset, append time, bytes) of every record, by the plain client."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     place = TopicPartition(topic, partition)
     consumer.assign([place])
@@ -37,52 +37,46 @@ def read_topic(bootstrap, topic, partition):
     found = []
     while consumer.position(place) < end:
         for records in consumer.poll(1000).values():
-            found.extend((record.timestamp, record.value) for record in records)
+            found.extend((record.offset, record.timestamp, record.value) for record in records)
     consumer.close()
     return found
 
 
-def rows_of(types, bootstrap, partition):
-    """The oracle's lists of one partition; what is malformed is left out by its own rules."""
-    predictions, labels = [], []
-    for append_ms, value in read_topic(bootstrap, "predictions", partition):
+def records_of(types, bootstrap, partition):
+    """The oracle's records of one partition; what is malformed is left out by its own rules."""
+    predictions = []
+    for offset, append_ms, value in read_topic(bootstrap, "predictions", partition):
         batch = parsed(types["PredictionBatch"], value)
         if batch is None or batch.kind != independent.MULTICLASS:
             continue
+        rows = []
         for row in range(batch.n):
-            scores = batch.score[row * CLASSES : (row + 1) * CLASSES]
-            if any(math.isnan(score) for score in scores):
-                continue
-            ranked = sorted(range(CLASSES), key=lambda c: (-scores[c], c))
-            predictions.append(
-                oracle.P(
-                    id_of(batch, row),
-                    batch.model,
-                    batch.version,
-                    min(batch.event_time_us[row], 2**62),
-                    append_ms,
-                    batch.predicted_class[row],
-                    tuple(ranked),
-                )
+            scores = tuple(batch.score[row * CLASSES : (row + 1) * CLASSES])
+            if not any(math.isnan(score) for score in scores):
+                event_us = min(batch.event_time_us[row], 2**62)
+                said = batch.predicted_class[row]
+                rows.append(oracle.PredictionRow(id_of(batch, row), event_us, said, scores))
+        task = batch.task or batch.model
+        predictions.append(
+            oracle.PredictionRecord(
+                offset, append_ms, batch.model, batch.version, task, tuple(rows)
             )
-    for append_ms, value in read_topic(bootstrap, "labels", partition):
+        )
+    labels = []
+    for offset, append_ms, value in read_topic(bootstrap, "labels", partition):
         batch = parsed(types["LabelBatch"], value)
         if batch is None or len(batch.true_class) != batch.n:
             continue
-        for row in range(batch.n):
-            true = batch.true_class[row]
-            if true >= CLASSES and true != oracle.RETRACTED:
-                continue
-            labels.append(
-                oracle.L(
-                    id_of(batch, row),
-                    batch.task,
-                    batch.source_rank,
-                    min(batch.label_time_us[row], 2**62),
-                    append_ms,
-                    true,
-                )
+        rows = [
+            oracle.LabelRow(id_of(batch, row), min(batch.label_time_us[row], 2**62), true)
+            for row, true in enumerate(batch.true_class)
+            if true < CLASSES or true == oracle.RETRACTED
+        ]
+        labels.append(
+            oracle.LabelRecord(
+                offset, append_ms, batch.task, batch.source, batch.source_rank, tuple(rows)
             )
+        )
     return predictions, labels
 
 
@@ -107,10 +101,16 @@ def counted(store):
             for kind, series, minute, index, count in zip(
                 cells.kind, cells.series, cells.minute, cells.index, cells.count, strict=True
             ):
-                one = names[shard, int(series)]
-                key = (one.model, one.version, one.task, one.slices)
-                found[CellKind(kind).name, key, int(minute), int(index)] += int(count)
+                key, told = name_of(names[shard, int(series)]), int(index)
+                if kind == CellKind.PAIR:
+                    other = name_of(names[shard, told >> 2 & (1 << 30) - 1])
+                    told = (told >> 32, other, bool(told & 2), bool(told & 1))
+                found[CellKind(kind).name, key, int(minute), told] += int(count)
     return {key: count for key, count in found.items() if count}
+
+
+def name_of(one):
+    return (one.model, one.version, one.task, one.slices)
 
 
 class Services:
@@ -120,7 +120,15 @@ class Services:
         self.reader_port, exporter, health = free_ports(3)
         log = {"log_url": f"kafka://{bootstrap}", "partitions": PARTITIONS}
         config = {
-            "owner": {**log, "store_url": store_url, "health_address": f"127.0.0.1:{health}"},
+            "owner": {
+                **log,
+                "store_url": store_url,
+                "health_address": f"127.0.0.1:{health}",
+                "cache_dir": str(folder / "cache"),
+                "pending_head_rows_max": 5_000,
+                "label_window_seconds": WINDOW_MS / 1000,
+                "longest_outage_seconds": 0,
+            },
             "reader": {
                 "store_url": store_url,
                 "blob_url": str(folder / "blobs"),
@@ -218,14 +226,16 @@ def test_counts_are_exact_through_garbage_disorder_and_five_crashes(
     services.start_reader()
     until(lambda: positions(store) == goal, 180, "everything counted")
 
-    truth = oracle.Truth()
+    wanted = Counter()
     for partition in range(PARTITIONS):
-        truth.cells += oracle.join(*rows_of(world.types, bootstrap, partition), BOUND_US).cells
-    assert counted(store) == truth.nonzero()
-    assert any(key[0] == "CLAMPED" for key in truth.cells)
+        records = records_of(world.types, bootstrap, partition)
+        wanted.update(oracle.join(*records, [oracle.Rule(label_window_ms=WINDOW_MS)]).cells)
+    assert oracle.difference(counted(store), wanted) == []
+    kinds = {key[0] for key in wanted}
+    assert {"CLAMPED", "DUPLICATE", "SUPERSEDED", "UNMATCHED", "SCORES", "PAIR"} <= kinds
 
     over_grpc = Counter()
-    for (kind, series, _, index), count in truth.nonzero().items():
+    for (kind, series, _, index), count in wanted.items():
         if kind == "CONFUSION":
             over_grpc[series[1], index >> 32, index & 0xFFFFFFFF] += count
     assert matrix_of(services.reader_port) == dict(over_grpc)
@@ -234,7 +244,7 @@ def test_counts_are_exact_through_garbage_disorder_and_five_crashes(
         (letter.topic, letter.partition, letter.offset, letter.row): letter.reason
         for letter in (
             world.types["DeadLetter"].FromString(value)
-            for _, value in read_topic(bootstrap, "dead-letters", 0)
+            for _, _, value in read_topic(bootstrap, "dead-letters", 0)
         )
     }
     assert len(letters) == MALFORMED

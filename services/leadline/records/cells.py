@@ -160,6 +160,15 @@ def merge(parts: Iterable[Cells]) -> Cells:
     return concatenate(_summed(kind, by_kind[kind]) for kind in sorted(by_kind))
 
 
+def over_time(parts: Iterable[Cells]) -> Cells:
+    """The sum of all parts over all minutes, normalised: every cell stands at minute 0."""
+    by_kind: dict[int, list[Cells]] = {}
+    for part in parts:
+        for kind, piece in _by_kind(part):
+            by_kind.setdefault(kind, []).append(piece)
+    return concatenate(_summed_over_time(kind, by_kind[kind]) for kind in sorted(by_kind))
+
+
 def count(
     kind: CellKind,
     series: U32 | int,
@@ -218,6 +227,19 @@ def _summed(kind: int, parts: list[Cells]) -> Cells:
     ]
     (series, minute, *index), sums = sum_chunks(chunks)
     return Cells(np.full(len(sums), kind, np.uint8), series, minute, _joined(index), sums)
+
+
+def _summed_over_time(kind: int, parts: list[Cells]) -> Cells:
+    """The sum of parts of one kind, each with at least one cell, at minute 0."""
+    wide = any(_is_wide(part.index) for part in parts)
+    chunks = [
+        ((part.series, *_split(part.index, wide=wide)), part.count) for part in _chunks(parts)
+    ]
+    (series, *index), sums = sum_chunks(chunks)
+    size = len(sums)
+    return Cells(
+        np.full(size, kind, np.uint8), series, np.zeros(size, np.uint32), _joined(index), sums
+    )
 
 
 def _chunks(parts: list[Cells]) -> Iterator[Cells]:

@@ -97,7 +97,10 @@ def _columns(value: bytes, at: int) -> tuple[Span, ...] | None:
         column = tags.get(value[at : at + 2])
         if column is None or spans[column] is not NOWHERE:
             return None
-        length, start = varint(value, at + 2)
+        length = value[at + 2] if at + 2 < size else -1
+        start = at + 3
+        if length > 0x7F:
+            length, start = varint(value, at + 2)
         at = start + length
         if length < 0 or at > size:
             return None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from leadline.records.cases import Case
-from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge
+from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge, over_time
 from leadline.records.errors import FencedError
 from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
@@ -318,6 +318,17 @@ class MemorySnapshot:
                 )
             )
         return found
+
+    def totals(
+        self,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+    ) -> dict[str, Cells]:
+        """As `cells`, summed over the minutes as well."""
+        found = self.cells(numbers, kinds, from_minute, to_minute)
+        return {shard: over_time([cells]) for shard, cells in found.items()}
 
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""

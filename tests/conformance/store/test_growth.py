@@ -84,6 +84,13 @@ def answer(rows, rolled, kinds=tuple(KINDS), minutes=(0, 2**32), numbers=None):
     return {key: count for key, count in found.items() if count}
 
 
+def over_time(rows):
+    found = Counter()
+    for (kind, series, _, index), count in rows.items():
+        found[kind, series, 0, index] += count
+    return {key: count for key, count in found.items() if count}
+
+
 ages = st.sampled_from([0, 1, 2, 3, 4, 8, 9, 10, 15, 17, 40, 70, 75, 80]).map(lambda age: age * DAY)
 minutes = st.builds(lambda age, more: NOW - age - more, ages, st.integers(0, 1600))
 keys = (
@@ -137,11 +144,13 @@ def test_sums_stay_whatever_is_rolled_up_and_when(
         with store.snapshot() as snapshot:
             rolled = snapshot.rolled(shard)
             asked = snapshot.cells(numbers and {shard: numbers}, kinds, begin, end)
+            total = snapshot.totals(numbers and {shard: numbers}, kinds, begin, end)
             every = snapshot.cells(None, KINDS)
         assert tools.rows_of(every[shard]) == answer(rows, rolled)
         if numbers != set():
             found = tools.rows_of(asked[shard])
             assert found == answer(rows, rolled, kinds, (begin, end), numbers)
+            assert tools.rows_of(total[shard]) == over_time(found)
 
 
 def test_what_is_rolled_up_lies_in_few_blocks_of_its_resolution(store, owner, database, tools):
@@ -172,6 +181,76 @@ def test_what_is_rolled_up_lies_in_few_blocks_of_its_resolution(store, owner, da
     assert len(counts) == 7
 
 
+def bodies_read(database, question):
+    """What a question reads of blocks, by resolution."""
+    found = Counter()
+
+    class Watched:
+        def __init__(self, session):
+            self._session = session
+
+        def rows(self, sql, values=()):
+            rows = self._session.rows(sql, values)
+            if "FROM blocks" in sql:
+                found[values[2]] += len(rows)
+            return rows
+
+        def __getattr__(self, name):
+            return getattr(self._session, name)
+
+    with database.read() as session:
+        question(SqlSnapshot(Watched(session)))
+    return +found
+
+
+def test_totals_over_weeks_read_days_and_the_minutes_at_the_ends(store, owner, database, tools):
+    rows = {(CellKind.CONFUSION, 0, NOW - back, 1): 1 for back in range(0, 30 * DAY, 7)}
+    add(owner, tools.cells(rows))
+    store.compact("main/0", 9)
+    begin = NOW - 28 * DAY + 77
+
+    def ask(snapshot):
+        found = snapshot.totals(None, [CellKind.CONFUSION], begin, NOW + 1)["main/0"]
+        true = snapshot.rolled("main/0").ceiling(CellKind.CONFUSION, begin)
+        assert found.count.tolist() == [sum(1 for key in rows if key[2] >= true)]
+
+    assert bodies_read(database, ask)[1] > 600
+    roll_all(store, keep=Retention())
+    read = bodies_read(database, ask)
+    assert read[1] <= 31 and read[DAY] <= 2 and read[QUARTER] + read[HOUR] <= 3
+
+
+def test_a_late_cell_is_added_to_the_sum_of_its_day_too(store, owner, tools):
+    rows = {(CellKind.CONFUSION, 0, NOW - back * DAY, 1): 1 for back in range(8)}
+    add(owner, tools.cells(rows))
+    store.compact("main/0", 9)
+    roll_all(store)
+    for back, count in [(2, 5), (5, -1), (7, 3)]:
+        add(owner, tools.cells({(CellKind.CONFUSION, 0, NOW - back * DAY, 1): count}))
+        for _ in range(2):
+            with store.snapshot() as snapshot:
+                whole = (NOW - 9 * DAY, NOW + 1)
+                fine = snapshot.cells(None, KINDS, *whole)["main/0"].count.sum()
+                assert snapshot.totals(None, KINDS, *whole)["main/0"].count.sum() == fine
+            store.compact("main/0", 9)
+    assert fine == 15
+
+
+@pytest.mark.parametrize("bytes_max", [1, 500, 10**6])
+def test_days_are_summed_in_portions_and_once(store, owner, tools, monkeypatch, bytes_max):
+    monkeypatch.setattr(rollup, "DAYS_BYTES_MAX", bytes_max)
+    rows = {(CellKind.CONFUSION, back % 3, NOW - back * 100, 1): 1 for back in range(200)}
+    rows |= {(CellKind.CONFUSION, 0, 77, 1): 4}
+    add(owner, tools.cells(rows))
+    store.compact("main/0", 9)
+    while store.roll_up("main/0", Retention()):
+        with store.snapshot() as snapshot:
+            assert snapshot.totals(None, KINDS)["main/0"].count.sum() == 204
+            assert snapshot.cells(None, KINDS)["main/0"].count.sum() == 204
+    with store.snapshot() as snapshot:
+        assert NOW - snapshot.rolled("main/0").summed < 2 * DAY
+
+
 def test_nothing_is_rolled_up_before_its_time_or_twice(store, owner, tools):
     add(owner, tools.cells({(CellKind.CONFUSION, 0, NOW, 1): 1}))
     store.compact("main/0", 9)
@@ -192,7 +271,7 @@ def test_bounds_move_with_the_log_clock_and_not_with_any_other(store, owner, too
     store.compact("main/0", 9)
     assert roll_all(store) == 0
     add(owner, tools.cells({}), minute=NOW + 2 * DAY)
-    assert roll_all(store) == 1
+    assert roll_all(store) == 2  # a sum of a day, and one that moved
 
 
 def test_questions_that_follow_one_another_add_up(store, owner, tools):
@@ -360,6 +439,7 @@ def old(store, owner, tools):
     add(owner, tools.cells({(CellKind.CONFUSION, 0, NOW, 1): 5}))
     store.compact("main/0", 9)
     add(owner, tools.cells({}), minute=NOW + 2 * DAY)
+    assert store.roll_up("main/0", KEEP) == 1  # sums of days come first
 
 
 def total(store):

@@ -23,6 +23,7 @@ from leadline.runtime.store.resolution import (
     Rolled,
     bucketed,
     planned,
+    summed_by,
 )
 
 KINDS = [CellKind.CONFUSION, CellKind.SCORES, CellKind.ADDED]
@@ -125,10 +126,11 @@ def test_the_ceiling_is_the_next_bucket_that_a_question_begins_with(rolled, kind
 
 
 NOW = 40_000 * DAY + 777
+SUMMED = Rolled(summed=summed_by(NOW))
 
 
 def test_bounds_follow_the_clock():
-    found = planned(Rolled(), Retention(days=400 * DAY), NOW, NOW - 5, 0)
+    found = planned(SUMMED, Retention(days=400 * DAY), NOW, NOW - 5, 0)
     for until, keep, step in [
         (found.quarter, 2 * DAY, QUARTER_STEP),
         (found.hour, 14 * DAY, HOUR_STEP),
@@ -153,7 +155,7 @@ def test_bounds_follow_the_clock():
 )
 def test_bounds_never_fall_and_stay_in_their_order(steps):
     """Whatever is set, in whatever order, whatever the clocks say."""
-    rolled = Rolled()
+    rolled = Rolled(summed=DAY * 50)
     for retention, one, other, window in steps:
         before, rolled = (
             rolled,
@@ -162,19 +164,20 @@ def test_bounds_never_fall_and_stay_in_their_order(steps):
         names = Rolled.__slots__
         assert all(getattr(rolled, name) >= getattr(before, name) for name in names)
         assert rolled.deleted <= rolled.day <= rolled.hour <= rolled.quarter
+        assert rolled.day <= rolled.summed == DAY * 50
         assert rolled.deleted <= rolled.scores
         steps_of = (QUARTER_STEP, HOUR_STEP, DAY_STEP, SCORES_STEP, DELETED_STEP)
         assert all(
-            getattr(rolled, name) % step == 0 for name, step in zip(names, steps_of, strict=True)
+            getattr(rolled, name) % step == 0 for name, step in zip(names, steps_of, strict=False)
         )
 
 
 def test_nothing_is_deleted_within_the_label_window_or_without_both_clocks():
     keep = Retention(days=200 * DAY)
-    assert planned(Rolled(), keep, NOW, NOW, 0).deleted > NOW - 200 * DAY - DELETED_STEP
-    assert planned(Rolled(), keep, NOW, NOW, 300 * DAY).deleted <= NOW - 300 * DAY
-    assert planned(Rolled(), keep, NOW, 0, 0).deleted == 0
-    assert planned(Rolled(), Retention(), NOW, NOW, 0).deleted == 0
+    assert planned(SUMMED, keep, NOW, NOW, 0).deleted > NOW - 200 * DAY - DELETED_STEP
+    assert planned(SUMMED, keep, NOW, NOW, 300 * DAY).deleted <= NOW - 300 * DAY
+    assert planned(SUMMED, keep, NOW, 0, 0).deleted == 0
+    assert planned(SUMMED, Retention(), NOW, NOW, 0).deleted == 0
 
 
 def test_the_steps_hold_whole_blocks_of_what_they_make_coarser():
@@ -189,3 +192,14 @@ def test_the_steps_hold_whole_blocks_of_what_they_make_coarser():
 def test_no_cells_stay_none(rolled):
     assert len(bucketed(empty_cells(), rolled)) == 0
     assert blocks.split(empty_cells(), rolled) == {}
+
+
+def test_days_are_summed_when_they_have_ended_for_some_hours():
+    assert summed_by(0) == summed_by(DAY + 6 * HOUR - 1) == 0
+    assert summed_by(DAY + 6 * HOUR) == summed_by(2 * DAY) == DAY
+
+
+def test_hours_become_days_only_when_there_are_sums_of_them():
+    keep = Retention(hours=9 * DAY)
+    assert planned(Rolled(summed=NOW - 50 * DAY), keep, NOW, NOW, 0).day <= NOW - 50 * DAY
+    assert planned(Rolled(), keep, NOW, NOW, 0).day == 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from leadline.records.cells import Cells
+from leadline.records.cells import Cells, select
 from leadline.runtime.store import blocks, tombstone_rows
 from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
-from leadline.runtime.store.resolution import Rolled, bucketed
+from leadline.runtime.store.resolution import Rolled, bucketed, is_summed
 from leadline.runtime.store.session import VALUES_MAX, Session
 
 _SAVE = (
@@ -39,12 +39,23 @@ class BlockRows:
         )
 
     def add(self, cells: Cells, rolled: Rolled) -> None:
-        """Adds normalised cells to the blocks at the resolution that holds.
+        """Adds normalised cells to the blocks at the resolution that holds, and to sums of days.
 
         Those of deleted times and of deleted models vanish.
         """
         dead = tombstone_rows.dead_numbers(self._session, self._shard)
-        sums = blocks.split(bucketed(tombstone_rows.without(cells, dead), rolled), rolled)
+        placed = bucketed(tombstone_rows.without(cells, dead), rolled)
+        days = rolled.by_days(rolled.summed)
+        beside = is_summed(placed) & (placed.minute >= rolled.day)
+        beside &= placed.minute < rolled.summed
+        sums = blocks.split(bucketed(select(placed, beside), days), days)
+        self._add(blocks.add(blocks.split(placed, rolled), sums))
+
+    def move(self, cells: Cells, rolled: Rolled) -> None:
+        """Adds normalised cells that are in their days' sums already, if they should be."""
+        self._add(blocks.split(bucketed(cells, rolled), rolled))
+
+    def _add(self, sums: dict[BlockKey, Cells]) -> None:
         self.save(blocks.add(self.stored(list(sums)), sums))
 
     def stored(self, keys: Collection[BlockKey]) -> dict[BlockKey, Cells]:

@@ -173,6 +173,15 @@ class Snapshot(Protocol):
         add up. ADDED and RETRACTED live at minute 0: a later `from_minute` leaves them out.
         """
 
+    def totals(
+        self,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+    ) -> dict[str, Cells]:
+        """As `cells`, summed over the minutes as well: every cell stands at minute 0."""
+
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""
 

@@ -2,8 +2,8 @@
 
     lock the shard as a compactor does
     compare-and-set the vector, epoch + 1      owners that still count are fenced from here on
-    read all deltas, and the blocks in reach   what is older than the bound is kept
-    write the sum of that and the recomputed   ADDED and RETRACTED grow by what changed
+    read what is stored, fold all deltas       what is older than the bound is kept
+    add recomputed - stored                    ADDED and RETRACTED grow by what changed
 
 All in one transaction: readers see the shard before or after, never between.
 """
@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from leadline.records.cells import HISTORY_KINDS, Cells, concatenate, merge, select
+from leadline.records.cells import HISTORY_KINDS, CellKind, Cells, merge
 from leadline.records.errors import FencedError
 from leadline.runtime.store import shard_rows
 from leadline.runtime.store.block_rows import BlockRows
-from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.port import Replacement
-from leadline.runtime.store.rebuild import covered, history_of, is_covered, minus
-from leadline.runtime.store.resolution import BLOCK_MINUTES, RESOLUTIONS, bucketed
+from leadline.runtime.store.rebuild import covered, history_of, minus
 from leadline.runtime.store.rolled_rows import read_rolled
 from leadline.runtime.store.session import Session
+from leadline.runtime.store.snapshot import SqlSnapshot
+
+COUNTED = frozenset(CellKind) - HISTORY_KINDS
 
 
 def check_replacement(wanted: Replacement) -> None:
@@ -59,12 +60,11 @@ class Replacing:
         self._blocks.lock()
         self._move()
         rolled = read_rolled(self._session, self._shard)
-        stored = self._take_deltas() + self._take_blocks()
-        found = bucketed(merge(stored), rolled)
-        gone = is_covered(found, rolled, self._wanted.from_minute)
-        new = covered(self._wanted.cells, rolled, self._wanted.from_minute)
-        history = history_of(minus(new, select(found, gone)))
-        self._blocks.add(merge([select(found, ~gone), new, history]), rolled)
+        stored = SqlSnapshot(self._session).cells(None, COUNTED)[self._shard]
+        bound = self._wanted.from_minute
+        change = minus(covered(self._wanted.cells, rolled, bound), covered(stored, rolled, bound))
+        # Everything adds up: what is to go is taken back, in blocks and in sums of days alike.
+        self._blocks.add(merge([*self._take_deltas(), change, history_of(change)]), rolled)
 
     def _move(self) -> None:
         before, after = self._wanted.before, self._wanted.after
@@ -79,19 +79,3 @@ class Replacing:
         rows = self._session.rows("SELECT body FROM deltas WHERE shard = ?", [self._shard])
         self._session.run("DELETE FROM deltas WHERE shard = ?", [self._shard])
         return [self._codec.decode(body) for (body,) in rows]
-
-    def _take_blocks(self) -> list[Cells]:
-        """Removes and returns the blocks that reach behind the bound."""
-        found: list[Cells] = []
-        keys: list[BlockKey] = []
-        for resolution in RESOLUTIONS:
-            after = self._wanted.from_minute - BLOCK_MINUTES[resolution]
-            rows = self._session.rows(
-                "SELECT kind, series, block_start, body FROM blocks WHERE shard = ? "
-                "AND resolution = ? AND block_start > ?",
-                [self._shard, resolution, after],
-            )
-            found += [self._codec.decode(body) for *_, body in rows]
-            keys += [(kind, series, start, resolution) for kind, series, start, _ in rows]
-        self._blocks.delete(keys)
-        return [concatenate(found)]

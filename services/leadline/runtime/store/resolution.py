@@ -10,6 +10,9 @@ that may be done in any order and in portions of any size; no answer depends on 
     hours       blocks of a week       until `day`       are days
     days        blocks of 30 days      until `deleted`   are gone
 
+Days that have ended, until `summed`, have their sums beside their finer cells, in the blocks of
+days: a question over weeks reads those. When hours become days they are only deleted.
+
 SCORES are counted by the hour, lie among the minutes, and become days at `scores`. ADDED and
 RETRACTED are of all time, a resolution of its own: they stay.
 
@@ -35,8 +38,12 @@ QUARTER_STEP, HOUR_STEP, DAY_STEP, SCORES_STEP = 6 * HOUR, DAY, 7 * DAY, DAY
 """Bounds are multiples of these. A block is written anew each time that something is added to it: a
 day of quarter-hours 4 times, a week of hours 7 times, 30 days 4 to 5 times."""
 DELETED_STEP = BLOCK_MINUTES[DAY]
+SUMMED_AFTER = 6 * HOUR
+"""A day is summed so long after its end: most of its labels are there."""
+UNSUMMED_KINDS = HISTORY_KINDS | {CellKind.SCORES}
 
 _HISTORY = np.array(sorted(HISTORY_KINDS), np.uint8)
+_UNSUMMED = np.array(sorted(UNSUMMED_KINDS), np.uint8)
 _SCORES = np.uint8(CellKind.SCORES)
 _SPANS = np.ones(DAY + 1, np.int64)
 _SPANS[list(BLOCK_MINUTES)] = list(BLOCK_MINUTES.values())
@@ -69,6 +76,7 @@ class Rolled:
         quarter, hour, day: coarser from here back; quarter >= hour >= day.
         scores: SCORES are days from here back.
         deleted: nothing is kept from here back; at most `day` and `scores`.
+        summed: days have their sums from here back; at least `day`.
     """
 
     quarter: int = 0
@@ -76,6 +84,7 @@ class Rolled:
     day: int = 0
     scores: int = 0
     deleted: int = 0
+    summed: int = 0
 
     @property
     def newest(self) -> int:
@@ -94,6 +103,11 @@ class Rolled:
         """The first bound of a bucket at or after a minute: where a question is really cut."""
         step = self.resolution(kind, minute)
         return max(-(-minute // step) * step, 0 if kind in HISTORY_KINDS else self.deleted)
+
+    def by_days(self, until: int) -> Rolled:
+        """As if all before a bound of days stood as days."""
+        quarter, hour = max(self.quarter, until), max(self.hour, until)
+        return replace(self, quarter=quarter, hour=hour, day=max(self.day, until))
 
     def is_due(self, kind: int, resolution: int, start: int) -> bool:
         """Whether a stored block is finer than it should be, or holds what was deleted."""
@@ -127,12 +141,24 @@ def planned(rolled: Rolled, retention: Retention, newest: int, oldest: int, wind
     hour = min(quarter, _moved(rolled.hour, newest - retention.quarters, HOUR_STEP))
     day = min(hour, _moved(rolled.day, newest - retention.hours, DAY_STEP))
     scores = _moved(rolled.scores, newest - retention.scores, SCORES_STEP)
-    hour, day = hour - hour % HOUR_STEP, day - day % DAY_STEP
+    hour, day = hour - hour % HOUR_STEP, min(day, rolled.summed)
+    day -= day % DAY_STEP
     deleted = rolled.deleted
     if retention.days:
         kept = oldest - max(retention.days, window)
         deleted = _moved(deleted, min(kept, day, scores), DELETED_STEP)
-    return Rolled(quarter, max(hour, rolled.hour), max(day, rolled.day), scores, deleted)
+    hour, day = max(hour, rolled.hour), max(day, rolled.day)
+    return Rolled(quarter, hour, day, scores, deleted, rolled.summed)
+
+
+def summed_by(newest: int) -> int:
+    """Up to where days should have their sums, by the later of the two log clocks, in minutes."""
+    return max(0, (newest - SUMMED_AFTER) // DAY * DAY)
+
+
+def is_summed(cells: Cells) -> npt.NDArray[np.bool_]:
+    """Which cells are of kinds whose days have sums: all but SCORES and those of history."""
+    return ~np.isin(cells.kind, _UNSUMMED)
 
 
 def bucketed(cells: Cells, rolled: Rolled) -> Cells:

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from leadline.records.cases import Case
-from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge, select
+from leadline.records.cells import (
+    CellKind,
+    Cells,
+    Series,
+    concatenate,
+    merge,
+    over_time,
+    select,
+)
 from leadline.records.models import ModelSpec
 from leadline.runtime.store import blocks, case_rows, model_rows, shard_rows, tombstone_rows
 from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.port import CaseQuery, ShardState, VersionSeen
-from leadline.runtime.store.resolution import BLOCK_MINUTES, DAY, Rolled, bucketed
+from leadline.runtime.store.resolution import (
+    BLOCK_MINUTES,
+    DAY,
+    UNSUMMED_KINDS,
+    Rolled,
+    bucketed,
+)
 from leadline.runtime.store.rolled_rows import read_rolled
 from leadline.runtime.store.session import VALUES_MAX, Session
+
+
+class Wanted(NamedTuple):
+    """Whose cells are asked for; None stands for all series."""
+
+    shard: str
+    numbers: list[int] | None
+    kinds: list[int]
 
 
 class SqlSnapshot:
@@ -55,20 +78,23 @@ class SqlSnapshot:
         another add up. ADDED and RETRACTED live at minute 0, so they are found from minute 0 on
         only. Deleted models have no cells.
         """
-        wanted: dict[str, list[int] | None]
-        if numbers is None:
-            rows = self._session.rows("SELECT shard FROM shards ORDER BY shard")
-            wanted = {shard: None for (shard,) in rows}
-        else:
-            wanted = {
-                shard: sorted({int(one) for one in numbers[shard]}) for shard in sorted(numbers)
-            }
-        minutes = (max(0, int(from_minute)), min(2**32, int(to_minute)))
-        kinds_wanted = sorted({int(kind) for kind in kinds})
-        return {
-            shard: self._shard_cells(shard, of, kinds_wanted, minutes)
-            for shard, of in wanted.items()
-        }
+        found = self._parts(numbers, kinds, (from_minute, to_minute), whole_days=False)
+        return {shard: concatenate(parts) for shard, parts in found.items()}
+
+    def totals(
+        self,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+    ) -> dict[str, Cells]:
+        """As `cells`, summed over the minutes as well: every cell stands at minute 0.
+
+        Days that lie within the question are read as sums of days: a question over weeks decodes
+        a small part of what `cells` does.
+        """
+        found = self._parts(numbers, kinds, (from_minute, to_minute), whole_days=True)
+        return {shard: over_time(parts) for shard, parts in found.items()}
 
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""
@@ -104,60 +130,109 @@ class SqlSnapshot:
         """One declared model with its revision."""
         return model_rows.read_model(self._session, name)
 
-    def _shard_cells(
-        self, shard: str, numbers: list[int] | None, kinds: list[int], minutes: tuple[int, int]
-    ) -> Cells:
-        if not kinds:
-            return empty_cells()
-        rolled = read_rolled(self._session, shard)
-        dead = tombstone_rows.dead_numbers(self._session, shard)
-        found: dict[BlockKey, Cells] = {}
+    def _parts(
+        self,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        minutes: tuple[int, int],
+        *,
+        whole_days: bool,
+    ) -> dict[str, list[Cells]]:
+        """What is asked for, by shard, in parts that are normalised one behind another."""
+        of: dict[str, list[int] | None]
+        if numbers is None:
+            rows = self._session.rows("SELECT shard FROM shards ORDER BY shard")
+            of = {shard: None for (shard,) in rows}
+        else:
+            of = {shard: sorted({int(one) for one in numbers[shard]}) for shard in sorted(numbers)}
+        between = (max(0, int(minutes[0])), min(2**32, int(minutes[1])))
+        wanted = sorted({int(kind) for kind in kinds})
+        return {
+            shard: self._shard_parts(Wanted(shard, some, wanted), between, whole_days=whole_days)
+            for shard, some in of.items()
+        }
+
+    def _shard_parts(
+        self, wanted: Wanted, minutes: tuple[int, int], *, whole_days: bool
+    ) -> list[Cells]:
+        if not wanted.kinds:
+            return []
+        rolled = read_rolled(self._session, wanted.shard)
+        dead = set(tombstone_rows.dead_numbers(self._session, wanted.shard).tolist())
+        begin, end = minutes
+        first, last = -(-begin // DAY) * DAY, min(end // DAY * DAY, rolled.summed)
+        if whole_days and max(first, rolled.day) < last:
+            parts = self._blocks(wanted, (first, end), rolled.by_days(last))
+            if begin < first:
+                parts += self._blocks(wanted, (begin, first), rolled)
+        else:
+            parts = self._blocks(wanted, minutes, rolled)
+        parts = [part for part in parts if len(part) and int(part.series[0]) not in dead]
+        # Blocks of one kind and series do not overlap in time.
+        return sorted(parts, key=lambda part: (part.kind[0], part.series[0], part.minute[0]))
+
+    def _blocks(self, wanted: Wanted, minutes: tuple[int, int], rolled: Rolled) -> list[Cells]:
+        """The cells of some minutes, block by block, at these bounds."""
         # A cell that was not moved yet may lie a bucket behind the minute that it counts for.
         reach = (minutes[0], max(minutes[1], min(minutes[1] + DAY, rolled.newest)))
+        found: dict[BlockKey, Cells] = {}
         late = []
-        for key, body in self._block_rows(shard, numbers, kinds, reach):
-            if rolled.is_due(key[0], key[3], key[2]):
-                late.append(self._codec.decode(body))
-            elif key[2] < minutes[1]:
-                found[key] = blocks.within(self._codec.decode(body), *minutes)
-        late += self._tail(shard, numbers, kinds, reach)
+        for key, body in self._block_rows(wanted, reach, rolled):
+            kind, _, start, resolution = key
+            cells = self._codec.decode(body)
+            if kind not in UNSUMMED_KINDS:  # days are read as sums, and nothing of them twice
+                days = (0, rolled.day) if resolution == DAY else (rolled.day, 2**32)
+                cells = blocks.within(cells, *days)
+            if rolled.is_due(kind, resolution, start):
+                late.append(cells)
+            else:
+                found[key] = blocks.within(cells, *minutes)
+        late += self._tail(wanted, reach)
         rest = blocks.within(bucketed(merge(late), rolled), *minutes)
-        return tombstone_rows.without(
-            blocks.joined(blocks.add(found, blocks.split(rest, rolled))), dead
-        )
+        return list(blocks.add(found, blocks.split(rest, rolled)).values())
 
     def _block_rows(
-        self, shard: str, numbers: list[int] | None, kinds: list[int], minutes: tuple[int, int]
+        self, wanted: Wanted, minutes: tuple[int, int], rolled: Rolled
     ) -> Iterator[tuple[BlockKey, bytes]]:
         """Blocks that may hold something wanted."""
-        for part, (resolution, span) in product(_parts(numbers), BLOCK_MINUTES.items()):
+        summed = [kind for kind in wanted.kinds if kind not in UNSUMMED_KINDS]
+        others = [kind for kind in wanted.kinds if kind in UNSUMMED_KINDS]
+        for kinds, part, (resolution, span) in product(
+            (summed, others), _portions(wanted.numbers), BLOCK_MINUTES.items()
+        ):
+            begin, end = minutes
+            if kinds is summed and resolution == DAY:
+                end = min(end, rolled.day)
+            elif kinds is summed:
+                begin = max(begin, rolled.day)
+            if not kinds or begin >= end:
+                continue
             sql = (
                 "SELECT kind, series, block_start, body FROM blocks WHERE shard = ? AND kind IN "
                 f"({_marks(kinds)}) AND resolution = ? AND block_start > ? AND block_start < ?"
             )
-            values = [shard, *kinds, resolution, minutes[0] - span, minutes[1]]
+            values = [wanted.shard, *kinds, resolution, begin - span, end]
             if part is not None:
                 sql += f" AND series IN ({_marks(part)})"
                 values += part
             for kind, series, start, body in self._session.rows(sql, values):
                 yield (kind, series, start, resolution), body
 
-    def _tail(
-        self, shard: str, numbers: list[int] | None, kinds: list[int], minutes: tuple[int, int]
-    ) -> Iterator[Cells]:
+    def _tail(self, wanted: Wanted, minutes: tuple[int, int]) -> Iterator[Cells]:
         """What is wanted of the deltas that are not folded yet."""
-        wanted = np.zeros(256, np.bool_)
-        wanted[kinds] = True
-        of = None if numbers is None else np.array(numbers, np.uint32)
-        for (body,) in self._session.rows("SELECT body FROM deltas WHERE shard = ?", [shard]):
+        is_kind = np.zeros(256, np.bool_)
+        is_kind[wanted.kinds] = True
+        of = None if wanted.numbers is None else np.array(wanted.numbers, np.uint32)
+        rows = self._session.rows("SELECT body FROM deltas WHERE shard = ?", [wanted.shard])
+        for (body,) in rows:
             cells = self._codec.decode(body)
-            mask = wanted[cells.kind] & (cells.minute >= minutes[0]) & (cells.minute < minutes[1])
+            mask = is_kind[cells.kind] & (cells.minute >= minutes[0]) & (cells.minute < minutes[1])
             if of is not None:
                 mask &= np.isin(cells.series, of)
             yield select(cells, mask)
 
 
-def _parts(numbers: list[int] | None) -> list[list[int] | None]:
+def _portions(numbers: list[int] | None) -> list[list[int] | None]:
     """Series numbers in parts that fit into one statement; [None] stands for all."""
     if numbers is None:
         return [None]

@@ -1,4 +1,4 @@
-"""From matched pairs to cells, cells to bytes and back, and blocks to one sum: CPU-seconds of one core.
+"""From matched pairs to cells, cells to bytes and back, blocks to one sum: CPU-seconds of one core.
 
 Beside each stands the obvious way to do it, in the same run and with the same result, which is
 compared before anything is timed.
@@ -6,11 +6,12 @@ compared before anything is timed.
 
 from __future__ import annotations
 
+import statistics
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from load_tests.measure import cpu_seconds
@@ -24,7 +25,7 @@ from leadline.runtime.store.cells_codec import CellsCodec
 
 PAIRS_GOAL = 9e6
 """Pairs a CPU-second, 10 classes with dense scores, batches of 20,000 to 100,000."""
-ENCODE_NS_GOAL, DECODE_NS_GOAL, MERGE_NS_GOAL = 12.0, 20.0, 20.0
+CODES_NS_GOAL, ENCODE_NS_GOAL, DECODE_NS_GOAL, MERGE_NS_GOAL = 60.0, 12.0, 20.0, 20.0
 MINUTE = 29_400_000
 MINUTES = 4
 BLOCKS = 750
@@ -73,26 +74,25 @@ def run(options: Options) -> Result:
 
 
 def _fold(case: Case, options: Options, result: Result) -> None:
-    rows = min(case.rows, options.size(case.rows, 500))
+    rows = options.size(case.rows, 500)
     pairs, _ = batch(np.random.default_rng(rows), rows, case.classes, case.top)
     cells = fold_pairs(pairs, no_pairs())
+    _same_counter(cells, fold_with_counter(pairs))
     if case.top is None:
         _same(cells, fold_plainly(pairs))
-        peer = [rows / each for each in _seconds(lambda: fold_plainly(pairs), options.runs(5))]
-        beside = "add.at and a scan"
+        peer, others = "add.at and a scan", _seconds(lambda: fold_plainly(pairs), options.runs(5))
     else:
-        _same_counter(cells, fold_with_counter(pairs))
-        peer = [rows / each for each in _seconds(lambda: fold_with_counter(pairs), 1)]
-        beside = "Counter"
-    runs = [
-        rows / each for each in _seconds(lambda: fold_pairs(pairs, no_pairs()), options.runs(9))
-    ]
-    figure = result.add(case.name, runs, "pairs/CPU-s", goal=case.goal)
-    _peer(result, f"{case.name}, by {beside}", peer, "pairs/CPU-s", figure.value)
-    if case.rows == 20_000 and case.classes == 10:
-        _same_counter(cells, fold_with_counter(pairs))
-        slow = [rows / each for each in _seconds(lambda: fold_with_counter(pairs), 1)]
-        _peer(result, f"{case.name}, by Counter", slow, "pairs/CPU-s", figure.value)
+        peer, others = "Counter", _seconds(lambda: fold_with_counter(pairs), 1)
+    runs = _seconds(lambda: fold_pairs(pairs, no_pairs()), options.runs(15))
+    _beside(
+        result,
+        case.name,
+        [rows / each for each in runs],
+        "pairs/CPU-s",
+        peer,
+        [rows / each for each in others],
+        goal=case.goal,
+    )
     result.data[case.name] = {"cells": len(cells), "cells_per_pair": len(cells) / rows}
 
 
@@ -100,35 +100,32 @@ def _codes(options: Options, result: Result) -> None:
     for classes, top in ((10, None), (64, None), (1_000, 10)):
         rows = options.size(20_000 if classes < 100 else 4_000, 500)
         _, scores = batch(np.random.default_rng(classes), rows, classes, top)
-        work: Callable[[], Any] = (
-            (lambda s=scores: top_codes(s)) if top else (lambda s=scores: ranked_codes(s))
-        )
-        runs = [each / rows * 1e9 for each in _seconds(work, options.runs(7))]
-        goal = 60.0 if classes == 10 else None
+        work: Callable[[], object] = partial(top_codes if top else ranked_codes, scores)
+        runs = [each / rows * 1e9 for each in _seconds(work, options.runs(9))]
+        goal = CODES_NS_GOAL if classes == 10 else None
         name = f"codes and ranks, {'the best 10 of ' if top else ''}{classes:,} scores a row"
         result.add(name, runs, "ns/row", goal=goal, at_least=False)
 
 
 def _codec(options: Options, result: Result) -> None:
     rows = options.size(10_000, 500)
-    pairs, _ = batch(np.random.default_rng(3), rows, 10, None, sharpness=1.0)
+    pairs, _ = batch(np.random.default_rng(3), rows, 10, None, sharpness=10.0)
     cells = fold_pairs(pairs, no_pairs())
-    codec, repeats, size = CellsCodec(), options.runs(15), len(cells)
-    body = codec.encode(cells)
+    codec, size = CellsCodec(), len(cells)
+    body, plain = codec.encode(cells), encode_plainly(cells)
     _same(codec.decode(body), cells)
-    plain = encode_plainly(cells)
     _same(decode_plainly(plain), cells)
-    name = f"a delta of {rows:,} pairs"
-    for verb, work, peer, goal in (
+    for verb, work, other, goal in (
         ("encode", lambda: codec.encode(cells), lambda: encode_plainly(cells), ENCODE_NS_GOAL),
         ("decode", lambda: codec.decode(body), lambda: decode_plainly(plain), DECODE_NS_GOAL),
     ):
-        runs = [each / size * 1e9 for each in _seconds(work, repeats)]
-        figure = result.add(f"{verb} {name}", runs, "ns/cell", goal=goal, at_least=False)
-        beside = [each / size * 1e9 for each in _seconds(peer, repeats)]
-        _peer(result, f"{verb} {name}, columns and zlib", beside, "ns/cell", figure.value)
-    figure = result.add(f"bytes of {name}", len(body), "B")
-    _peer(result, f"bytes of {name}, columns and zlib", [len(plain)], "B", figure.value)
+        runs, others = (
+            [each / size * 1e9 for each in _seconds(way, options.runs(25))] for way in (work, other)
+        )
+        name = f"{verb} a delta of {rows:,} pairs"
+        _beside(result, name, runs, "ns/cell", "columns and zlib-1", others, goal=goal, less=True)
+    name = f"bytes of a delta of {rows:,} pairs"
+    _beside(result, name, [len(body)], "B", "columns and zlib-1", [len(plain)], less=True)
     result.data["delta"] = {"cells": size, "bytes": len(body)}
 
 
@@ -141,22 +138,30 @@ def _merge(options: Options, result: Result) -> None:
         for each in apart
     ]
     for name, parts in (("of an hour each", apart), ("of one hour", alike)):
-        size = sum(map(len, parts))
-        few = parts[: max(len(parts) // 25, 1)]
+        size, few = sum(map(len, parts)), parts[: max(len(parts) // 25, 1)]
         _same_counter(merge(few), merge_with_counter(few))
-        runs = [each / size * 1e9 for each in _seconds(lambda p=parts: merge(p), options.runs(5))]
+        runs = [each / size * 1e9 for each in _seconds(partial(merge, parts), options.runs(5))]
+        slow = _seconds(partial(merge_with_counter, few), 1)
+        others = [each / sum(map(len, few)) * 1e9 for each in slow]
         title = f"add {len(parts)} blocks {name}"
-        figure = result.add(title, runs, "ns/cell", goal=MERGE_NS_GOAL, at_least=False)
-        peer = _seconds(lambda p=few: merge_with_counter(p), 1)
-        slow = [each / sum(map(len, few)) * 1e9 for each in peer]
-        _peer(result, f"{title}, by Counter", slow, "ns/cell", figure.value)
+        _beside(result, title, runs, "ns/cell", "Counter", others, goal=MERGE_NS_GOAL, less=True)
         result.data[title] = {"cells": size}
 
 
-def _peer(result: Result, name: str, runs: list[float], unit: str, ours: float) -> None:
-    """A figure of the obvious way, and how many times as much it is of ours."""
-    added = result.add(name, runs, unit)
-    result.data[f"{name}: ratio"] = added.value / ours
+def _beside(
+    result: Result,
+    name: str,
+    runs: list[float],
+    unit: str,
+    peer: str,
+    others: list[float],
+    *,
+    goal: float | None = None,
+    less: bool = False,
+) -> None:
+    """Adds a figure and how many times as much it is of the obvious way's."""
+    ratio = statistics.median(runs) / statistics.median(others)
+    result.add(name, runs, unit, goal=goal, at_least=not less, peer=peer, ratio=ratio)
 
 
 def _seconds(work: Callable[[], object], repeats: int) -> list[float]:
@@ -186,9 +191,8 @@ def batch(
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     scores = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
     predicted = scores.argmax(axis=1).astype(np.uint32)
-    scored = (
-        Scored(None, *top_codes(scores, top)) if top else Scored(None, None, ranked_codes(scores))
-    )
+    kept = top_codes(scores, top) if top else (None, ranked_codes(scores))
+    scored = Scored(None, *kept)
     pairs = Pairs(
         series=np.full(rows, 7, np.uint32),
         minute=np.sort(MINUTE + random.integers(0, MINUTES, rows)).astype(np.uint32),

@@ -6,6 +6,7 @@ durable, and only after the truth has passed its vector. So at a start it is
 
     behind the truth     used; the topics are read from (p, l) to the truth without counting
     ahead of it          discarded: the truth was restored from an older backup, or is another one
+    of another history   discarded: the same, and the truth has been counted on since (history.py)
     of another epoch, topic or format, or damaged in any file: discarded
 
 Nothing is lost with it but the time to read the topics again.
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from leadline.metrics.cache.files import CacheFiles
+from leadline.metrics.cache.history import History, Mark, goes_on_from, mark_of
 from leadline.metrics.cache.segment_file import decode_segment, encode_segment
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.core.rows import Form
@@ -51,12 +53,14 @@ class Held:
         p, l: its segments hold predictions below p and labels below l.
         clocks: log clocks there.
         groups: (task, source rank, source) of labels by number.
+        history: the facts of the truth that the rows rest on.
     """
 
     p: int
     l: int
     clocks: Clocks
     groups: list[tuple[str, int, str]]
+    history: History = field(default_factory=History)
 
 
 @dataclass(slots=True)
@@ -90,14 +94,22 @@ class Cache:
         self._files = files
         self._manifest = _Manifest()
         self._identity = Identity("", 0, ("", ""))
+        self._history = History()
         self._marked: dict[int, int] = {}  # marks that were written, by segment
 
-    def load(self, identity: Identity, store: PendingStore, p: int, l: int) -> Held:
+    def load(
+        self,
+        identity: Identity,
+        store: PendingStore,
+        p: int,
+        l: int,
+        history: History | None = None,
+    ) -> Held:
         """Fills an empty store with what the cache holds for the truth at (p, l).
 
         Deletes all files that do not belong to it. Without a usable cache (0, 0) is held.
         """
-        self._identity = identity
+        self._identity, self._history = identity, history or History()
         self._manifest = _Manifest()
         groups: list[tuple[str, int, str]] = []
         try:
@@ -134,6 +146,7 @@ class Cache:
         store.install(mine, decode_segment(content, SIDES[side], segment.labelled))
         self._manifest.files.append(_File(side, number, name, checksum, "", 0))
         self._manifest.next_number += 1
+        self._history = held.history
         self._manifest.vector[side] = (held.p, held.l)[side]
         self._manifest.clocks[side] = held.clocks[side]
         self._save(store, held.groups)
@@ -163,6 +176,7 @@ class Cache:
             "format": FORMAT,
             "identity": asdict(self._identity),
             "vector": manifest.vector,
+            "history": mark_of(self._history, manifest.vector),
             "clocks": manifest.clocks,
             "next_number": manifest.next_number,
             "forms": [list(form) for form in store.forms],
@@ -216,6 +230,8 @@ class Cache:
             raise ValueError(f"it belongs to {identity}")
         if found["vector"][0] > p or found["vector"][1] > l:
             raise ValueError(f"it is at {found['vector']}, ahead of the truth at ({p}, {l})")
+        if not goes_on_from(self._history, Mark(*found["history"]), found["vector"]):
+            raise ValueError("it belongs to another history of the truth")
         manifest = _Manifest(
             found["vector"],
             found["clocks"],

@@ -74,6 +74,11 @@ class SeriesNumbers:
     def __getitem__(self, number: int) -> Series:
         return self._all[number]
 
+    @property
+    def known(self) -> tuple[Series, ...]:
+        """All series, by number."""
+        return tuple(self._all)
+
     def new(self) -> dict[Series, int]:
         """Series that got their number since the last `commit`."""
         begin = self._committed

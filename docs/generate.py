@@ -1,15 +1,28 @@
-"""Writes docs/configuration.md from the settings; with --check only says whether it is current."""
+"""Writes docs/configuration.md from the settings, and the values in docs/limits.md from the code.
+
+With --check it only says whether they are current.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 from leadline.cli.sections import SECTIONS, settings_class
 from leadline.runtime.declaration import InputDeclaration, ModelDeclaration, OutputDeclaration
+from leadline.runtime.log.kafka_client import KafkaSettings
+from leadline.runtime.log.local_file import LocalSettings
+from leadline.runtime.producer import ProducerLimits
 from leadline.runtime.settings import SettingRow, describe_settings
 
 PAGE = Path(__file__).with_name("configuration.md")
+LIMITS = PAGE.with_name("limits.md")
+LIMIT = re.compile(r"^\| `([\w.]+)` \| (\S+) \|", re.MULTILINE)
+"""Name and value of a bound: a setting, an option of the log, or a constant by its module."""
+OPTIONS = {each.__name__: each for each in (KafkaSettings, LocalSettings, ProducerLimits)}
 INTRODUCTION = """# Configuration
 
 This page is generated from the settings themselves: `python docs/generate.py`.
@@ -44,14 +57,33 @@ The fields of a file for `leadline models apply`.
 
 def main() -> int:
     """Writes or checks the page."""
-    text = page()
-    if "--check" not in sys.argv:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE.name} is not current: run `python docs/generate.py`\n")
-    return 1
+    current = True
+    for target, text in ((PAGE, page()), (LIMITS, limits(LIMITS.read_text(encoding="utf-8")))):
+        if "--check" not in sys.argv:
+            target.write_text(text, encoding="utf-8")
+        elif not target.exists() or target.read_text(encoding="utf-8") != text:
+            sys.stderr.write(f"{target.name} is not current: run `python docs/generate.py`\n")
+            current = False
+    return 0 if current else 1
+
+
+def limits(text: str) -> str:
+    """The page of limits with the values of the code; its words are written by hand."""
+    return LIMIT.sub(lambda row: f"| `{row[1]}` | {limit(row[1])} |", text)
+
+
+def limit(name: str) -> object:
+    """The value of a bound by its name on the page.
+
+    Raises:
+        LookupError, AttributeError, ImportError: the code has none of that name.
+    """
+    head, _, last = name.rpartition(".")
+    if head in SECTIONS:
+        return settings_class(head).model_fields[last].default
+    if head in OPTIONS:
+        return {each.name: each.default for each in fields(OPTIONS[head])}[last]
+    return getattr(import_module(f"leadline.{head}"), last)
 
 
 def page() -> str:

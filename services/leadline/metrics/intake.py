@@ -22,6 +22,11 @@ Batch = TypeVar("Batch")
 DecodeMany = Callable[[Sequence[bytes], int, int], DecodedMany[Batch]]
 RECORDS_AT_ONCE = (1, 10_000)
 """Least and most records of one read; between, as many as the rows that are still wanted."""
+BEGIN_ANEW = (
+    "Restore the topic from its mirror, or count on from what it holds now: `leadline rebuild "
+    "--reset`."
+)
+"""Remedy where a topic does not hold any more what was counted."""
 EVIDENCE_SECONDS = 10.0
 """How long the log may take to show the record that was counted last."""
 
@@ -89,7 +94,7 @@ class Intake(Generic[Batch]):
         """
         begin, end = self._reader.begin(), self._reader.end()
         where = f"Topic {self.topic!r}, partition {self.partition}"
-        remedy = "Restore the topic from its mirror, or rebuild the shard."
+        remedy = BEGIN_ANEW
         if end < position:
             raise StoppedError(
                 f"{where} ends at offset {end}, but offset {position} was counted: it was cut or "

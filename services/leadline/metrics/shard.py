@@ -4,6 +4,7 @@ recover   read the vector and the rules; take the cache, or read the topics as f
           reach; count nothing up to the vector
 round     read what there is; count it; write dead letters; commit; keep the cache
 fenced    another owner moved on: take the last step back, and catch up to its vector
+rebuilt   another epoch has begun: start anew
 stopped   counting on would be wrong: say why in the truth, look again later
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import logging
 
-from leadline.metrics.shard_run import ShardRun
+from leadline.metrics.shard_run import RebuiltError, ShardRun
 from leadline.metrics.world import Stop, World
 from leadline.records.errors import TransientError, UsageError
 
@@ -42,6 +43,9 @@ class Shard:
             self._health.failures.labels(self.name).inc()
             logger.warning("shard %s: %s; trying again", self.name, error)
             stop.wait(self._world.settings.retry_seconds)
+        except RebuiltError:
+            logger.info("shard %s was rebuilt: it is read anew", self.name)
+            self._drop()
         except UsageError as error:  # StoppedError and all else that a person can mend
             self._drop()
             self._stopped(error)

@@ -14,21 +14,25 @@ from leadline.metrics.core.shard import Delta, ShardCore
 from leadline.metrics.core.store import PendingStore
 from leadline.metrics.intake import Intake, Stretch, digest
 from leadline.metrics.shard_facts import agree_on_rules, publish_facts
+from leadline.metrics.sides import behind, cut_and_forget, feed, open_intake, topic_ids
 from leadline.metrics.world import Stop, World
 from leadline.records.errors import FencedError, StoppedError, TransientError
 from leadline.records.rules import RulesHistory
-from leadline.runtime.log.port import DEAD_LETTERS, LABELS, PREDICTIONS, Record
+from leadline.runtime.log.port import DEAD_LETTERS, Record
 from leadline.runtime.log.topics import check_partitions
 from leadline.runtime.store.port import Commit, LastRecord, ShardState
 from leadline.wire.batches import encode_tick
 from leadline.wire.dead_letters import encode_dead_letter
-from leadline.wire.many import decode_many_labels, decode_many_predictions
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 """Between two looks at the topics' ends: each asks the log."""
 PARTITIONS_SECONDS = 30.0
 """Between two looks at the number of partitions."""
+
+
+class RebuiltError(StoppedError):
+    """Another epoch has begun: what was held belongs to the old one."""
 
 
 class ShardRun:
@@ -38,8 +42,8 @@ class ShardRun:
         self._world, self._stop = world, stop
         self._settings, self._health = world.settings, world.health
         self._name, self._partition = world.stream.shard(partition), partition
-        self._predictions: Intake[Any] = _intake(world, partition, 0)
-        self._labels: Intake[Any] = _intake(world, partition, 1)
+        self._predictions = open_intake(world.log, world.stream, partition, 0)
+        self._labels = open_intake(world.log, world.stream, partition, 1)
         self._files = world.files(self._name)
         self._cache = Cache(self._files)
         self._state = ShardState(self._name)
@@ -61,7 +65,7 @@ class ShardRun:
     def recover(self) -> None:
         """Reads the vector, and what waits at it: from the cache, and from the topics."""
         state, rules = agree_on_rules(self._world, self._name)
-        state = replace(state, topic_ids=self._topic_ids(state))
+        state = self._with_topics(state)
         self._predictions.check(state.p, state.predictions_last)
         self._labels.check(state.l, state.labels_last)
         self._state, self._rules = state, rules
@@ -137,21 +141,26 @@ class ShardRun:
         """Takes over the state of the owner that moved on."""
         state, rules = agree_on_rules(self._world, self._name)
         if state.epoch != self._state.epoch:
-            raise StoppedError(f"Shard {self._name} was rebuilt.", "It is read anew by itself.")
-        state = replace(state, topic_ids=self._topic_ids(state))
+            raise RebuiltError(f"Shard {self._name} was rebuilt.", "It is read anew by itself.")
+        state = self._with_topics(state)
         self._read_facts()
         self._core.set_rules(rules.rows)
         self._state, self._rules, self._fenced = state, rules, False
 
+    def _with_topics(self, state: ShardState) -> ShardState:
+        world = self._world
+        return replace(state, topic_ids=topic_ids(world.log, world.stream, state.topic_ids))
+
     def _beginning(self, held: Held) -> Held:
-        """From where to read: the cache's place, or as far back as windows reach."""
-        table, state = self._core.table, self._state
+        """From where to read: the cache's place, or as far back as windows and the epoch reach."""
+        table, state, first = self._core.table, self._state, self._rules.rows[0]
         clocks = Clocks(state.predictions_clock_ms, state.labels_clock_ms)
         label_ms = int(table.label_window_ms.max())
         p = self._predictions.start_of(
             clocks.both_ms - table.keep_predictions_ms - label_ms, state.p
         )
         l = self._labels.start_of(clocks.both_ms - table.keep_labels_ms, state.l)
+        p, l = max(p, first.from_p), max(l, first.from_l)
         return Held(
             max(p, held.p),
             max(l, held.l),
@@ -191,34 +200,10 @@ class ShardRun:
         groups: Any = list(self._core.groups.names)
         position = (self._predictions.position(), self._labels.position())
         self._held = held = Held(*position, clocks, groups)
-        store, most = self._core.store, self._settings.pending_head_rows_max
-        for number, side in enumerate((store.predictions, store.labels)):
-            if len(side.rows) >= most:
-                self._cache.cut(store, number, held)
-        gone = self._core.forget(clocks)
-        if gone:
-            self._cache.drop(store, groups, gone)
+        cut_and_forget(self._core, self._cache, held, self._settings.pending_head_rows_max)
 
     def _clocks(self) -> Clocks:
         return Clocks(self._predictions.clock_ms, self._labels.clock_ms)
-
-    def _topic_ids(self, state: ShardState) -> tuple[str, str]:
-        ids = []
-        for topic, known in zip(
-            (self._predictions.topic, self._labels.topic), state.topic_ids, strict=True
-        ):
-            found = self._world.log.describe(topic)
-            if found is None:
-                raise StoppedError(
-                    f"Topic {topic!r} does not exist.", "Create it with `leadline topics create`."
-                )
-            if known and found.topic_id != known:
-                raise StoppedError(
-                    f"Topic {topic!r} was re-created: its id was {known} and is {found.topic_id}.",
-                    "Restore the topic from its mirror, or rebuild the shard.",
-                )
-            ids.append(found.topic_id)
-        return ids[0], ids[1]
 
     # ------------------------------------------------------------------ reading
 
@@ -253,25 +238,18 @@ class ShardRun:
         both = [self._predictions, self._labels]
         if any(intake.drained for intake in both):
             return both
-        return [min(both, key=lambda intake: intake.clock_ms)]
+        return [behind(both)]
 
     def _feed(self, intake: Intake[Any], stretch: Stretch[Any], *, counting: bool) -> int:
         """Hands decoded records to the core; returns their rows."""
-        decoded, places = stretch.decoded, stretch.places
-        collect = self._core.labels if intake.number else self._core.predictions
-        collect([(part.batch, part.record) for part in decoded.rows], places)
-        if intake.number == 0:
-            for part in decoded.rows:
-                if part.batch.unobserved:
-                    self._core.unobserved(part.batch, int(places.append_ms[part.first]))
-        for at, refusal in decoded.refusals:
-            self._core.refuse([refusal], int(places.append_ms[at]), intake.number)
-            if counting:
-                self._dead.append(_letter(intake, stretch.records[at], refusal))
-                self._refused[refusal.reason.name.lower()] += 1
+        decoded = stretch.decoded
+        rows = feed(self._core, intake, stretch)
+        for at, refusal in decoded.refusals if counting else ():
+            self._dead.append(_letter(intake, stretch.records[at], refusal))
+            self._refused[refusal.reason.name.lower()] += 1
         if decoded.stopped is not None and not counting:
             raise decoded.stopped
-        return sum(len(part.record) for part in decoded.rows)
+        return rows
 
     # ------------------------------------------------------------------ committing
 
@@ -397,19 +375,6 @@ def _letter(intake: Intake[Any], record: Record, refusal: Any) -> bytes:  # noqa
         append_time_ms=record.append_time_ms,
         value=record.value,
         refusal=refusal,
-    )
-
-
-def _intake(world: World, partition: int, number: int) -> Intake[Any]:
-    topic = world.stream.topic((PREDICTIONS, LABELS)[number])
-    decode: Any = (decode_many_predictions, decode_many_labels)[number]
-    return Intake(
-        topic,
-        world.log.reader(topic, partition),
-        decode,
-        partition=partition,
-        partitions=world.stream.partitions,
-        number=number,
     )
 
 

@@ -82,8 +82,12 @@ class Moment:
     def summary(self, scope: Scope) -> Summary:
         """See `Reader.summary`."""
         row, scope = self._resolved(scope)
+        everything = scope.window == EVERYTHING  # then the minutes say where predictions lie
         return self._kept(
-            "summary", row, scope, lambda: self._summary(row, scope, self._cells(scope))
+            "summary",
+            row,
+            scope,
+            lambda: self._summary(row, scope, self._cells(scope, by_minute=everything)),
         )
 
     def timeline(self, scope: Scope, step_minutes: int) -> Timeline:
@@ -116,7 +120,7 @@ class Moment:
         widest = scopes.resolve(Last(max(windows_minutes)), self._now_us)
         summaries = []
         for each in seen:
-            cells = self._cells(Scope(each.model, each.version, widest))
+            cells = self._cells(Scope(each.model, each.version, widest), by_minute=True)
             for minutes in windows_minutes:
                 window = scopes.resolve(Last(minutes), self._now_us)
                 scope = Scope(each.model, each.version, window)
@@ -193,8 +197,11 @@ class Moment:
         scoped = [each for each in series if each[1] in numbers.get(each[0], ())]
         return SliceList(basis, view.slice_listing(cells, scoped))
 
-    def _cells(self, scope: Scope) -> dict[str, Cells]:
-        """Cells of the scope, of its version without slices, and of its tasks, in its window."""
+    def _cells(self, scope: Scope, *, by_minute: bool) -> dict[str, Cells]:
+        """Cells of the scope, of its version without slices, and of its tasks, in its window.
+
+        Summed over the window unless they are wanted by the minute: a month is much quicker so.
+        """
         series = self._all_series()
         window = cast("Window", scope.window)
         numbers = scopes.union(
@@ -205,7 +212,8 @@ class Moment:
             scopes.of_tasks(series, scopes.tasks_of(series, scope.model, scope.version)),
         )
         kinds = (*view.SCOPED_KINDS, *view.BESIDE_KINDS)
-        return self._snapshot.cells(numbers, kinds, window.from_minute, window.to_minute)
+        read = self._snapshot.cells if by_minute else self._snapshot.totals
+        return read(numbers, kinds, window.from_minute, window.to_minute)
 
     def _histories(self, versions: Sequence[tuple[str, str]]) -> tuple[History, ...]:
         series = self._all_series()

@@ -20,7 +20,15 @@ from leadline.records.errors import FencedError
 from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
 from leadline.runtime.store.commit_check import check_commit
-from leadline.runtime.store.port import CaseQuery, Commit, ShardState, Snapshot, VersionSeen
+from leadline.runtime.store.port import (
+    CaseQuery,
+    Commit,
+    ShardFacts,
+    ShardState,
+    Snapshot,
+    VersionSeen,
+)
+from leadline.runtime.store.resetting import check_reset
 from leadline.runtime.store.resolution import Rolled
 
 Rows = Counter[tuple[int, int, int, int]]
@@ -73,6 +81,7 @@ class ShardRows:
     rules: list[RulesRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     published: set[object] = field(default_factory=set)
+    reset_minute: int = 0
 
     def copy(self) -> ShardRows:
         """Another one, equal and independent."""
@@ -85,6 +94,7 @@ class ShardRows:
             list(self.rules),
             list(self.exceptions),
             set(self.published),
+            self.reset_minute,
         )
 
     def total(self) -> Rows:
@@ -152,10 +162,13 @@ class MemoryTruth:
 
     def fence(self, commit: Commit) -> None:
         """Raises FencedError unless the vector still is what the commit began with."""
-        shard = self.rows.shards.get(commit.before.shard)
-        if shard is None or _vector(shard.state) != _vector(commit.before):
+        self._compare(commit.before)
+
+    def _compare(self, before: ShardState) -> None:
+        shard = self.rows.shards.get(before.shard)
+        if shard is None or _vector(shard.state) != _vector(before):
             raise FencedError(
-                f"Shard {commit.before.shard} is not at ({commit.before.p}, {commit.before.l}) "
+                f"Shard {before.shard} is not at ({before.p}, {before.l}) "
                 "any more: another owner has moved it on."
             )
 
@@ -252,6 +265,24 @@ class MemoryTruth:
             del rows.deltas[: len(taken)]
             return len(taken)
 
+    def reset_shard(self, before: ShardState, after: ShardState) -> None:
+        """Begins a shard's next epoch on other topics.
+
+        Raises:
+            FencedError: `before` does not hold any more; nothing was written.
+            ValueError: it cannot be right.
+        """
+        check_reset(before, after)
+        with self._lock:
+            self._compare(before)
+            shard = self.rows.shards[before.shard]
+            shard.state = after
+            shard.rules.clear()
+            shard.exceptions.clear()
+            shard.published.clear()
+            minutes = [key[2] for key, count in shard.total().items() if count]
+            shard.reset_minute = max([shard.reset_minute, *(minute + 1 for minute in minutes)])
+
     def trim_cases(self, model: str, version: str, keep: int) -> list[str]:
         """Deletes all but the newest `keep` cases; returns blob keys that nobody needs now."""
         with self._lock:
@@ -287,6 +318,11 @@ class MemorySnapshot:
             for shard, rows in sorted(self._rows.shards.items())
             for series, number in sorted(rows.series.items(), key=lambda item: item[1])
         ]
+
+    def facts(self, shard: str) -> ShardFacts:
+        """What the cells of a shard depend on; the zero state where there is none yet."""
+        rows = self._rows.shards.get(shard) or ShardRows(ShardState(shard))
+        return ShardFacts(rows.state, rows.series, rows.rules, rows.exceptions, rows.reset_minute)
 
     def rolled(self, shard: str) -> Rolled:  # noqa: ARG002
         """Nothing is ever rolled up."""

@@ -115,6 +115,28 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """All that the cells of a shard depend on beside its records.
+
+    Attributes:
+        state: the vector.
+        series: numbers, those of deleted models too.
+        rules: by number; none before the first.
+        exceptions: by side and offset.
+        reset_minute: since this minute all cells are of this epoch's topics; before it they may
+            hold also what topics of before the last reset told. 0 without a reset.
+        deleted_models: their cells are not shown, and deleted when they are found.
+    """
+
+    state: ShardState
+    series: Mapping[Series, int]
+    rules: Sequence[RulesRow]
+    exceptions: Sequence[ExceptionRow]
+    reset_minute: int = 0
+    deleted_models: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class VersionSeen:
     """A version that was counted; times in minutes since 1970-01-01 UTC, of events."""
 
@@ -155,6 +177,13 @@ class Snapshot(Protocol):
 
     def series(self) -> list[tuple[str, int, Series]]:
         """(shard, number, series) of all series but those of deleted models."""
+
+    def facts(self, shard: str) -> ShardFacts:
+        """What the cells of a shard depend on; the zero state where there is none yet.
+
+        Raises:
+            StoppedError: its rules were written by a newer version.
+        """
 
     def rolled(self, shard: str) -> Rolled:
         """At which resolution the cells of a shard stand, and since when there are any."""
@@ -312,6 +341,21 @@ class TruthKeeper(TruthStore, Protocol):
         Raises:
             FencedError: `wanted.before` does not hold any more; nothing was written.
             ValueError: the replacement cannot be right.
+        """
+
+    def reset_shard(self, before: ShardState, after: ShardState) -> None:
+        """Begins a shard's next epoch on other topics, in one transaction.
+
+        Cells, series and cases stay. Its rules and exceptions go, since their offsets belong to the
+        topics of before; `ShardFacts.reset_minute` moves behind all cells that there are.
+
+        Args:
+            before: the state that must still hold (compared as in a Commit).
+            after: where to count on: of the next epoch, without rules, clocks and evidence.
+
+        Raises:
+            FencedError: `before` does not hold any more; nothing was written.
+            ValueError: it cannot be right.
         """
 
     def purge_deleted(self) -> list[str]:

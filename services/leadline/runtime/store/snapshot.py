@@ -19,10 +19,17 @@ from leadline.records.cells import (
     select,
 )
 from leadline.records.models import ModelSpec
-from leadline.runtime.store import blocks, case_rows, model_rows, shard_rows, tombstone_rows
+from leadline.runtime.store import (
+    blocks,
+    case_rows,
+    fact_rows,
+    model_rows,
+    shard_rows,
+    tombstone_rows,
+)
 from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
-from leadline.runtime.store.port import CaseQuery, ShardState, VersionSeen
+from leadline.runtime.store.port import CaseQuery, ShardFacts, ShardState, VersionSeen
 from leadline.runtime.store.resolution import (
     BLOCK_MINUTES,
     DAY,
@@ -30,7 +37,7 @@ from leadline.runtime.store.resolution import (
     Rolled,
     bucketed,
 )
-from leadline.runtime.store.rolled_rows import read_rolled
+from leadline.runtime.store.rolled_rows import read_reset, read_rolled
 from leadline.runtime.store.session import VALUES_MAX, Session
 
 
@@ -58,6 +65,18 @@ class SqlSnapshot:
         found = shard_rows.read_series(self._session)
         dead = tombstone_rows.dead_models(self._session)
         return [row for row in found if row[2].model not in dead] if dead else found
+
+    def facts(self, shard: str) -> ShardFacts:
+        """What the cells of a shard depend on; the zero state where there is none yet."""
+        session = self._session
+        return ShardFacts(
+            state=shard_rows.read_shard(session, shard) or ShardState(shard),
+            series={series: number for _, number, series in shard_rows.read_series(session, shard)},
+            rules=fact_rows.read_rules(session, shard),
+            exceptions=fact_rows.read_exceptions(session, shard),
+            reset_minute=read_reset(session, shard),
+            deleted_models=tombstone_rows.dead_models(session),
+        )
 
     def rolled(self, shard: str) -> Rolled:
         """At which resolution the cells of a shard stand, and since when there are any."""

@@ -28,6 +28,7 @@ from leadline.runtime.store.compaction import Compaction
 from leadline.runtime.store.migrate import migrate, migrations
 from leadline.runtime.store.port import Commit, Replacement, ShardState, Snapshot
 from leadline.runtime.store.replacing import Replacing, check_replacement
+from leadline.runtime.store.resetting import check_reset, reset_shard
 from leadline.runtime.store.resolution import Retention
 from leadline.runtime.store.rollup import RollUp
 from leadline.runtime.store.session import Database, Session
@@ -196,6 +197,17 @@ class SqlTruthStore:
         with self._database.write() as session:
             Replacing(session, wanted).run()
             shard_rows.add_series(session, wanted.before.shard, wanted.new_series)
+
+    def reset_shard(self, before: ShardState, after: ShardState) -> None:
+        """Begins a shard's next epoch on other topics, in one transaction.
+
+        Raises:
+            FencedError: `before` does not hold any more; nothing was written.
+            ValueError: it cannot be right.
+        """
+        check_reset(before, after)
+        with self._database.write() as session:
+            reset_shard(session, before, after)
 
     def purge_deleted(self) -> list[str]:
         """Deletes cases that came after their model or id was deleted; returns blob keys."""

@@ -11,13 +11,12 @@ from leadline.metrics.core.fold import (
     NO_DELAY,
     Pairs,
     Scored,
-    cells_of,
     clamp,
     fold_pairs,
     no_pairs,
     ranks_of,
 )
-from leadline.records.cells import RANK_NONE, CellKind, delay_bin, merge
+from leadline.records.cells import RANK_NONE, CellKind, delay_bin
 from leadline.records.scores import ranked_codes, ranks
 
 FEW = st.integers(0, 3)
@@ -231,10 +230,3 @@ def test_history_may_be_old_and_never_in_the_future():
     found, clamped = clamp(times, 5_000, 1000, imported=True)
     assert found.tolist() == [0, 1, 5_001_000]
     assert clamped.tolist() == [False, False, True]
-
-
-def test_scalars_stand_for_every_row():
-    found = cells_of(CellKind.DEAD, 1, 2, [3, 4, 3], 1)
-    assert rows_of(merge([found])) == [((10, 1, 2, 3), 2), ((10, 1, 2, 4), 1)]
-    assert len(cells_of(CellKind.DEAD, 1, 2, 3, 1)) == 1
-    assert len(cells_of(CellKind.DEAD, 1, 2, [], 1)) == 0

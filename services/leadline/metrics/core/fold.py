@@ -171,24 +171,6 @@ def _listed_ranks(true_class: U32, classes: U32) -> U8:
     return rank.astype(np.uint8)
 
 
-def cells_of(
-    kind: CellKind,
-    series: npt.ArrayLike,
-    minute: npt.ArrayLike,
-    index: npt.ArrayLike,
-    count: npt.ArrayLike,
-) -> Cells:
-    """Cells of one kind; scalars stand for every row. Not normalised."""
-    columns = np.broadcast_arrays(
-        np.asarray(series, np.uint32),
-        np.asarray(minute, np.uint32),
-        np.asarray(index, np.uint64),
-        np.asarray(count, np.int64),
-    )
-    series_, minute_, index_, count_ = (np.atleast_1d(column) for column in columns)
-    return Cells(np.full(len(count_), kind, np.uint8), series_, minute_, index_, count_)
-
-
 def clamp(
     time_us: I64, append_ms: int, bound_us: int, *, imported: bool
 ) -> tuple[I64, npt.NDArray[np.bool_]]:

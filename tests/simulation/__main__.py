@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+from simulation.batch import chunk
 from simulation.controls import CONTROLS
-from simulation.play import seeds
 
 CHUNK = 250
 
@@ -23,7 +23,7 @@ def main(arguments=None):
     chunks = [(at, min(at + CHUNK, end), options.control) for at in range(begin, end, CHUNK)]
     started, cover, played, failure = time.monotonic(), Counter(), 0, None
     with ProcessPoolExecutor(options.jobs) as pool:
-        for number, (count, more, words) in enumerate(pool.map(chunk, chunks)):
+        for count, more, words in pool.map(chunk, chunks):
             played += count
             cover.update(more)
             failure = failure or words
@@ -33,20 +33,13 @@ def main(arguments=None):
             if failure:
                 pool.shutdown(cancel_futures=True)
                 break
-            del number
     sys.stdout.write("\n")
     if options.cover:
         for name, count in sorted(cover.items()):
             sys.stdout.write(f"{count:10d} {count / max(played, 1):8.3f}  {name}\n")
     if failure:
         sys.stdout.write(failure + "\n")
-        return 1
-    return 0
-
-
-def chunk(job):
-    begin, end, control = job
-    return seeds(range(begin, end), CONTROLS[control] if control else None)
+    return int(bool(failure))
 
 
 if __name__ == "__main__":

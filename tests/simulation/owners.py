@@ -248,7 +248,8 @@ def drive(owner, make_run):
             try:
                 if run is None:
                     run = _recovered(make_run)
-                run.round()
+                if not owner.stopping:
+                    run.round()
             except TransientError:
                 owner.sim.cover["failed rounds"] += 1
             except StoppedError as error:

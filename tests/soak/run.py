@@ -3,7 +3,7 @@
 import random
 import threading
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time_ns
 
 from leadline.testing.servers.process import ServerError, until
 from soak.damage import RESTORE, copy, damage
@@ -16,6 +16,7 @@ RECOVERY_SECONDS = 30.0
 DRAIN_SECONDS = 300.0
 ROLL_SECONDS = 4.0
 BUGS_MAX = 5
+NEVER_US = 2**62
 
 
 class Rounds:
@@ -79,7 +80,7 @@ class Rounds:
                 recovery.what += " beside another harm"
         self._wait(round_.hold)
         for harm in reversed(round_.harms):
-            notes += self._end(harm)
+            notes += self._end(harm, recoveries)
         self.supervise()
         if round_.settle:
             self._settle(recoveries)
@@ -176,6 +177,7 @@ class Rounds:
         everything = self._shards((1, 0))
         if harm.fault == "kill broker":
             recovery = self.watch.expect("broker", everything)
+            recovery.healed_us = NEVER_US
             self.world.kafka.kill()
         elif harm.fault == "kill database":
             recovery = self.watch.expect("database", everything)
@@ -190,10 +192,13 @@ class Rounds:
             self._kill(owner)
         return recovery
 
-    def _end(self, harm):
+    def _end(self, harm, recoveries):
         """Heals it; returns notes."""
         kind, _, thing = harm.fault.partition(" ")
         if harm.fault == "kill broker":
+            for recovery in recoveries:
+                if recovery.healed_us == NEVER_US:
+                    recovery.healed_us = time_ns() // 1000
             self.world.kafka.start()
         elif harm.fault == "kill database":
             self.world.postgres.start()

@@ -16,11 +16,16 @@ SECOND_US = 1_000_000
 
 @dataclass
 class Recovery:
-    """From a harm to the first commit that was begun after it, in every shard concerned."""
+    """From a harm to the first commit that was begun after it, in every shard concerned.
+
+    What an owner has read before a broker is killed it commits also while there is none: such
+    commits do not count, so what is healed says when that began.
+    """
 
     what: str
     since_us: int
     shards: set
+    healed_us: int = 0
     seconds: float | None = None
 
 
@@ -115,7 +120,7 @@ class Watch(threading.Thread):
         if recovery.seconds is not None:
             return
         times = [self._committed[shard] for shard in recovery.shards]
-        if all(time > recovery.since_us for time in times):
+        if all(time > max(recovery.since_us, recovery.healed_us) for time in times):
             recovery.seconds = (max(times) - recovery.since_us) / SECOND_US
 
     def _weigh(self):

@@ -35,6 +35,15 @@ def test_a_recovery_ends_when_every_shard_committed_something_new(watch):
     assert recovery.seconds == 3.0
 
 
+def test_what_was_read_before_a_broker_died_is_no_recovery(watch):
+    recovery = watch.expect("broker", {"main/0"})
+    recovery.healed_us = recovery.since_us + 5_000_000
+    watch.note("main/0", 6, 5, recovery.since_us + 1_000_000, "")
+    assert recovery.seconds is None
+    watch.note("main/0", 7, 5, recovery.since_us + 9_000_000, "")
+    assert recovery.seconds == 9.0
+
+
 def test_a_vector_that_goes_back_and_a_stop_are_problems(watch):
     watch.note("main/0", 5, 7, 1, "")
     watch.note("main/0", 6, 7, 2, "")

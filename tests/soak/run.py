@@ -15,6 +15,7 @@ from soak.world import BROKER, DATABASE
 RECOVERY_SECONDS = 30.0
 DRAIN_SECONDS = 300.0
 ROLL_SECONDS = 4.0
+START_SECONDS = 180.0  # of a server after a crash, on a machine that is busy
 BUGS_MAX = 5
 NEVER_US = 2**62
 
@@ -196,12 +197,9 @@ class Rounds:
         """Heals it; returns notes."""
         kind, _, thing = harm.fault.partition(" ")
         if harm.fault == "kill broker":
-            for recovery in recoveries:
-                if recovery.healed_us == NEVER_US:
-                    recovery.healed_us = time_ns() // 1000
-            self.world.kafka.start()
+            self._restart_broker(recoveries)
         elif harm.fault == "kill database":
-            self.world.postgres.start()
+            self.world.postgres.start(START_SECONDS)
         elif harm.fault == "freeze owner":
             for slot in harm.slots:
                 self.world.owners[slot].resume()
@@ -215,6 +213,12 @@ class Rounds:
             for slot in harm.slots:
                 self.world.proxies[slot, thing].set(Mode.PASS)
         return []
+
+    def _restart_broker(self, recoveries):
+        for recovery in recoveries:
+            if recovery.healed_us == NEVER_US:
+                recovery.healed_us = time_ns() // 1000
+        self.world.kafka.start(START_SECONDS)
 
     def _kill(self, owner):
         if owner.running:

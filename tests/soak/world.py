@@ -48,8 +48,8 @@ class World:
 
     def start(self):
         """Starts the servers, opens the proxies, makes the topics; owners are not started."""
-        self.kafka.start()
-        self.postgres.start()
+        self.kafka.start(180.0)
+        self.postgres.start(180.0)
         info = conninfo_to_dict(self.postgres.uri)
         for slot, (behind, before) in enumerate(self._ways):
             self.proxies[slot, BROKER] = self._thread.proxy(before, behind)

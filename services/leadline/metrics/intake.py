@@ -130,6 +130,11 @@ class Intake(Generic[Batch]):
         """All exceptions of the shard, as the truth has them."""
         self._exceptions = [one for one in exceptions if one.side == self.number]
 
+    @property
+    def exceptions(self) -> tuple[ExceptionRow, ...]:
+        """Those that are known, of this side."""
+        return tuple(self._exceptions)
+
     def keep(self) -> None:
         """The exceptions of what was read are facts now."""
         self._exceptions += self.new_exceptions

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from leadline.metrics.cache.cache import Cache, Held, Identity
+from leadline.metrics.cache.history import History
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.core.numbering import SeriesNumbers
 from leadline.metrics.core.shard import Delta, ShardCore
@@ -71,9 +72,9 @@ class ShardRun:
         self._state, self._rules = state, rules
         store = PendingStore()
         identity = Identity(self._name, state.epoch, state.topic_ids)
-        held = self._cache.load(identity, store, state.p, state.l)
-        self._core = ShardCore(store, SeriesNumbers({}), rules.rows, held.groups)
-        self._read_facts()
+        series = self._read_facts()
+        held = self._cache.load(identity, store, state.p, state.l, self._history(series))
+        self._core = ShardCore(store, series, rules.rows, held.groups)
         self._held = self._beginning(held)
         self._back()
         self._catch_up()
@@ -128,14 +129,19 @@ class ShardRun:
         self._dead.clear()
         self._refused.clear()
 
-    def _read_facts(self) -> None:
+    def _read_facts(self) -> SeriesNumbers:
         """Series and exceptions, as the truth has them."""
         store = self._world.store
         series = SeriesNumbers(store.shard_series(self._name))
         exceptions = store.shard_exceptions(self._name)
-        self._core.set_series(series)
         for intake in (self._predictions, self._labels):
             intake.set_exceptions(exceptions)
+        return series
+
+    def _history(self, series: SeriesNumbers) -> History:
+        """What waiting rows rest on beside the log."""
+        exceptions = (*self._predictions.exceptions, *self._labels.exceptions)
+        return History(self._rules.rows, series.known, exceptions)
 
     def _follow(self) -> None:
         """Takes over the state of the owner that moved on."""
@@ -143,7 +149,7 @@ class ShardRun:
         if state.epoch != self._state.epoch:
             raise RebuiltError(f"Shard {self._name} was rebuilt.", "It is read anew by itself.")
         state = self._with_topics(state)
-        self._read_facts()
+        self._core.set_series(self._read_facts())
         self._core.set_rules(rules.rows)
         self._state, self._rules, self._fenced = state, rules, False
 
@@ -199,7 +205,7 @@ class ShardRun:
         """What was read is held now; segments are cut and forgotten."""
         groups: Any = list(self._core.groups.names)
         position = (self._predictions.position(), self._labels.position())
-        self._held = held = Held(*position, clocks, groups)
+        self._held = held = Held(*position, clocks, groups, self._history(self._core.series))
         cut_and_forget(self._core, self._cache, held, self._settings.pending_head_rows_max)
 
     def _clocks(self) -> Clocks:

@@ -5,7 +5,7 @@ and no other label. They are decided here in a few array operations. Every other
 all its waiting rows are gathered and decided by the rules in full (`groups.py`). The two ways agree
 where both apply; which one is taken is a matter of speed alone.
 
-    new prediction   complex when its id has another prediction, or a label but a single new one
+    new prediction   complex when its id has another prediction, or more than one label
     new label        complex when its id has several predictions or labels, or its one prediction
                      may have labels already, is a duplicate, or is of another task
     any generation   complex when its window closes in this step and its task has a default label
@@ -25,6 +25,7 @@ from leadline.metrics.core.rows import (
     DUPLICATE,
     I64,
     KEPT,
+    LABEL,
     PREDICTION,
     Bools,
     NewLabels,
@@ -181,24 +182,29 @@ class _Step:
         store.mark_undo()
         store.add_predictions(self._new)
         seen = store.add_labels(self._labels)
-        strange = self._strange_predictions()
+        strange, early = self._strange_predictions()
         store.predictions.mark(np.full(len(strange), HEAD), self._first[0] + strange)
         single, odd = self._single_predictions(seen)
         keys = _distinct(
             [self._new.keys.take(strange), self._labels.keys.take(odd), *self._closing()]
         )
         if len(keys.hash):
-            simple = self._decide(keys)
-            single = single.take(np.flatnonzero(simple[single.query]))
+            simple, simple_label = self._decide(keys)
+            single = single.take(np.flatnonzero(simple_label[single.query]))
+            early = early.take(np.flatnonzero(simple[early.query]))
         self._count_simple(single)
+        self._count_early(early)
         return self._outcome
 
     # ------------------------------------------------------------------ which are complex
 
-    def _strange_predictions(self) -> I64:
-        """New predictions that are complex by themselves."""
+    def _strange_predictions(self) -> tuple[I64, Found]:
+        """New predictions that are complex by themselves, and the single labels waiting for others.
+
+        Of a label `query` is the new prediction that it waited for.
+        """
         if not len(self._new.rows):
-            return np.empty(0, np.int64)
+            return np.empty(0, np.int64), joined_found([], LABEL)
         store, (first, first_label) = self._store, self._first
         before = store.predictions.index.before[first:]
         strange = before >= 0
@@ -206,10 +212,16 @@ class _Step:
         for found in store.predictions.find_segments(self._new.keys, self._new.id_ms):
             strange[found.query] = True
         label = store.labels.index.find(self._new.keys)
-        has = label >= 0
-        if has.any():
-            label = label[has]
-            strange[has] |= (label < first_label) | (store.labels.index.before[label] >= 0)
+        query = np.flatnonzero(label >= 0)
+        label = label[query]
+        several = store.labels.index.before[label] >= 0
+        strange[query[several]] = True
+        alone = ~several & (label < first_label)
+        query, label = query[alone], label[alone]
+        rows = store.labels.rows.values.take(label)
+        task = self._facts.task_of_series[self._new.rows["series"][query]]
+        other = self._facts.task_of_group[rows["group"]] != task
+        strange[query[other | (rows["waiting"] == 0)]] = True
         early_ms = int(self._facts.rules.prediction_window_ms.max())
         for found in store.labels.find_segments(
             self._new.keys,
@@ -218,7 +230,8 @@ class _Step:
             from_ms=int(self._new.rows["clock_ms"][0]) - early_ms,
         ):
             strange[found.query] = True
-        return np.flatnonzero(strange)
+        early = Found(query, np.full(len(query), HEAD), label, rows)
+        return np.flatnonzero(strange), early.take(np.flatnonzero(~strange[query]))
 
     def _single_predictions(self, seen: Bools) -> tuple[Found, I64]:
         """The predictions of simple labels, and the labels that are complex by themselves.
@@ -271,11 +284,12 @@ class _Step:
 
     # ------------------------------------------------------------------ complex ids
 
-    def _decide(self, keys: Keys) -> Bools:
-        """Decides complex ids; returns which new labels are none of theirs."""
+    def _decide(self, keys: Keys) -> tuple[Bools, Bools]:
+        """Decides complex ids; returns which new predictions and labels are none of theirs."""
         store, facts, (first, first_label) = self._store, self._facts, self._first
         found = store.predictions.find(keys, id_time_ms(ids_of(keys)[:, 0]))
         waiting = store.labels.find(keys)
+        is_new = (found.source == HEAD) & (found.place >= first)
         label_new = (waiting.source == HEAD) & (waiting.place >= first_label)
         series, group = found.rows["series"], waiting.rows["group"]
         task, tasks = facts.task_of_series[series], len(facts.default[0])
@@ -284,7 +298,7 @@ class _Step:
             order=found.source << 32 | found.rows["seq"],
             version=facts.version_of_series[series],
             rows=found.rows,
-            new=(found.source == HEAD) & (found.place >= first),
+            new=is_new,
             default=facts.default[found.rows["rule"], task],
         )
         labels = groups.Labels(
@@ -298,9 +312,11 @@ class _Step:
         self._note(found, waiting, decided)
         self._report(found, waiting, predictions, decided)
         self._report_cases(keys, found, waiting, predictions, decided)
-        simple = np.ones(len(self._labels.rows), np.bool_)
-        simple[waiting.place[label_new] - first_label] = False
-        return simple
+        simple = np.ones(len(self._new.rows), np.bool_)
+        simple[found.place[is_new] - first] = False
+        simple_label = np.ones(len(self._labels.rows), np.bool_)
+        simple_label[waiting.place[label_new] - first_label] = False
+        return simple, simple_label
 
     def _note(self, found: Found, waiting: Found, decided: Decided) -> None:
         """Writes into the store's rows what was decided about them."""
@@ -362,11 +378,41 @@ class _Step:
                 Relabelled(keys.take(found.query[at]), found.rows.take(at), label, waiting.rows)
             )
 
-    # ------------------------------------------------------------------ simple labels
+    # ------------------------------------------------------------------ simple pairs
+
+    def _count_early(self, early: Found) -> None:
+        """Single labels that waited for a new prediction: those in its window wait no longer."""
+        if not len(early.query):
+            return
+        rules, first = self._facts.rules, self._first[0]
+        rows = self._store.predictions.rows.values.take(first + early.query)
+        late = early.rows["clock_ms"] - rows["clock_ms"]
+        inside = late <= rules.label_window_ms[rows["rule"]]
+        inside &= -late <= rules.prediction_window_ms[early.rows["rule"]]
+        at = np.flatnonzero(inside)
+        early, rows = early.take(at), rows.take(at)
+        head = np.full(len(at), HEAD)
+        self._store.predictions.mark(head, first + early.query)
+        task = self._facts.task_of_group[early.rows["group"]]
+        minute = early.rows["time_us"] // MINUTE_US
+        self._outcome.unmatched.append(Counted(task, minute, np.full(len(at), -1)))
+        found = Found(early.query, head, first + early.query, rows)
+        self._add_pairs(self._new.keys, found, early.rows)
+
+    def _add_pairs(self, keys: Keys, found: Found, labels: Rows) -> None:
+        """Predictions with the label that is theirs from now on; `query` counts in `keys`."""
+        true = np.flatnonzero(labels["true_class"] != RETRACTED)
+        if len(true) < len(labels):
+            found, labels = found.take(true), labels.take(true)
+        self._outcome.added.append(Matched(found, labels["true_class"], labels["arrival_ms"]))
+        kept = np.flatnonzero(found.rows["flags"] & KEPT)
+        if len(kept):
+            own = keys.take(found.query[kept])
+            self._outcome.relabelled.append(Relabelled(own, found.rows.take(kept), kept, labels))
 
     def _count_simple(self, single: Found) -> None:
         """Decides simple labels: those of one prediction each, and those of none."""
-        facts, labels, outcome = self._facts, self._labels, self._outcome
+        facts, labels = self._facts, self._labels
         mine = labels.rows.take(single.query)
         late = mine["clock_ms"] - single.rows["clock_ms"]
         inside = late <= facts.rules.label_window_ms[single.rows["rule"]]
@@ -376,14 +422,7 @@ class _Step:
             single, mine = single.take(at), mine.take(at)
         self._store.predictions.mark(single.source, single.place)
         self._count_unmatched(single)
-        true = np.flatnonzero(mine["true_class"] != RETRACTED)
-        if len(true) < len(mine):
-            single, mine = single.take(true), mine.take(true)
-        outcome.added.append(Matched(single, mine["true_class"], mine["arrival_ms"]))
-        kept = np.flatnonzero(single.rows["flags"] & KEPT)
-        if len(kept):
-            keys = labels.keys.take(single.query[kept])
-            outcome.relabelled.append(Relabelled(keys, single.rows.take(kept), kept, mine))
+        self._add_pairs(labels.keys, single, mine)
 
     def _count_unmatched(self, single: Found) -> None:
         """Simple labels that are in the window of no prediction; they wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from leadline.metrics.cache.cache import Cache, Held
@@ -10,13 +11,14 @@ from leadline.metrics.core.shard import ShardCore
 from leadline.metrics.intake import BEGIN_ANEW, Intake, Stretch
 from leadline.records.errors import StoppedError
 from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, Stream
-from leadline.wire.many import decode_many_labels, decode_many_predictions
+from leadline.wire.many import Heads, decode_many_labels, decode_many_predictions
 
 
 def open_intake(log: Log, stream: Stream, partition: int, number: int) -> Intake[Any]:
     """One side of a shard, at its oldest record; 0 is predictions, 1 labels."""
     topic = stream.topic((PREDICTIONS, LABELS)[number])
-    decode: Any = (decode_many_predictions, decode_many_labels)[number]
+    many: Any = (decode_many_predictions, decode_many_labels)[number]
+    decode = partial(many, heads=Heads())
     return Intake(
         topic,
         log.reader(topic, partition),

@@ -42,7 +42,7 @@ environment = \
 	$(1)/bin/uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e . && \
 	touch $(1)/.installed
 
-.PHONY: help setup tools check protos protos-release locks test test-fast demo demo-open bench soak clean
+.PHONY: help setup tools check protos protos-release locks test test-fast demo demo-open bench simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -125,6 +125,12 @@ demo-open: demo ## show the data of the last demo again
 
 bench: setup tools ## measure throughput and delays against the stated targets
 	python -m load_tests
+
+SEEDS ?= 0:20000
+SIMULATE_OPTIONS = --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)) $(if $(CONTROL),--control "$(CONTROL)")
+
+simulate: .venv/.installed ## play simulated schedules against the oracle (SEEDS=0:20000 JOBS=2 CONTROL=name)
+	PYTHONPATH=tests:tests/support python -m simulation --cover $(SIMULATE_OPTIONS)
 
 SOAK_OPTIONS = --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED))
 

@@ -14,6 +14,7 @@ from simulation.play import real_code
 from simulation.simulation import SHARD, Simulation
 
 from leadline.metrics.cache.cache import Cache, Held
+from leadline.metrics.cache.history import mark_of
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.shard_run import ShardRun
 from leadline.records.errors import FencedError
@@ -117,16 +118,27 @@ class _LiveSnapshot:
 
 
 class _NeverAhead(Cache):
-    def load(self, identity, store, p, l):
-        return super().load(identity, store, 2**62, 2**62)
+    def load(self, identity, store, p, l, history=None):
+        return super().load(identity, store, 2**62, 2**62, history)
 
 
-class UsesAnyCache(ShardRun):
-    """A cache that is ahead of the truth is used."""
+class _AnyHistory(Cache):
+    def _read(self):
+        found = super()._read()
+        if found is not None:
+            found["history"] = mark_of(self._history, found["vector"])
+        return found
 
-    def __init__(self, world, partition, stop):
-        super().__init__(world, partition, stop)
-        self._cache = _NeverAhead(self._files)
+
+def caching(kind):
+    """A shard with such a cache."""
+
+    class Caching(ShardRun):
+        def __init__(self, world, partition, stop):
+            super().__init__(world, partition, stop)
+            self._cache = kind(self._files)
+
+    return Caching
 
 
 class StartsBlind(ShardRun):
@@ -162,8 +174,8 @@ class KeepsSome(ShardRun):
         self._core.forget = self._forget
         super()._hold(clocks)
 
-    def _forget(self, _clocks):
-        gone = []
+    def _forget(self, clocks):
+        gone = type(self._core).forget(self._core, clocks)
         for side in (self._core.store.predictions, self._core.store.labels):
             gone += side.segments[:-1]
             del side.segments[:-1]
@@ -178,7 +190,8 @@ CONTROLS = {
     "no compare-and-set": partial(_with, truth=Unfenced),
     "vector in two rows": partial(_with, truth=TwoRows),
     "offsets apart from the delta": partial(_with, store_type=OffsetsApart),
-    "a cache ahead of the truth": partial(_with, run_type=UsesAnyCache),
+    "a cache ahead of the truth": partial(_with, run_type=caching(_NeverAhead)),
+    "a cache of another history": partial(_with, run_type=caching(_AnyHistory)),
     "compaction without its lock": partial(_with, world=Unlocked),
     "readers without a snapshot": partial(_with, truth=Live),
     "rules from the settings": partial(_with, store_type=OwnRules),

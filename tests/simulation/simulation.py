@@ -194,7 +194,7 @@ class Simulation:
     def strange(self, side, record):
         """Whether some owner's clock may have called an append time impossible."""
         at = record.append_time_ms
-        now_ms = self._stamped.get((side, record.offset), self.now_ms)
+        now_ms = self._stamped.get((side, record.offset), at)  # owners' ticks are in time
         return at < 0 or at > now_ms + min(self.skews_ms) + self.clock_skew_ms
 
     def committed(self, owner, commit):

@@ -14,6 +14,8 @@ from leadline.runtime.log.port import RULES
 from leadline.runtime.store.port import Commit, ShardState
 
 logger = logging.getLogger(__name__)
+ATTEMPTS_MAX = 100
+"""Looks at the rules while other owners move the shard on; then the shard tries again later."""
 
 
 def agree_on_rules(world: World, shard: str) -> tuple[ShardState, RulesHistory]:
@@ -21,9 +23,10 @@ def agree_on_rules(world: World, shard: str) -> tuple[ShardState, RulesHistory]:
 
     Raises:
         StoppedError: the settings differ from the rules of the same revision.
+        TransientError: others moved the shard on all the time.
     """
     wanted = world.settings.rules()
-    while True:
+    for _ in range(ATTEMPTS_MAX):
         state = world.store.shard(shard)
         rows = world.store.shard_rules(shard)
         if len(rows) != state.rules:
@@ -38,6 +41,7 @@ def agree_on_rules(world: World, shard: str) -> tuple[ShardState, RulesHistory]:
             )
         except FencedError:
             logger.info("shard %s: another owner moved on; looking at the rules again", shard)
+    raise TransientError(f"the rules of shard {shard} were never read at one moment")
 
 
 def _newer(wanted: Rules, known: Rules) -> bool:

@@ -101,6 +101,12 @@ class ShardCore:
         self._table = RuleTable(tuple(rules))
         self.set_rules(rules)
         self._open = _Open()
+        self._no_groups()
+
+    def _no_groups(self) -> None:
+        """The columns of groups name tasks by number: they end with the series' numbers."""
+        none = np.empty(0, np.int64)
+        self._groups = (none, none)
 
     def __len__(self) -> int:
         """Predictions and labels that are held."""
@@ -119,6 +125,7 @@ class ShardCore:
     def set_series(self, series: SeriesNumbers) -> None:
         """The series as the truth has them now, when another owner has added some."""
         self.series = series
+        self._no_groups()
 
     def predictions(self, groups: Sequence[tuple[PredictionBatch, I64]], places: Places) -> None:
         """Collects batches of predictions, each with the record of every row.
@@ -229,6 +236,7 @@ class ShardCore:
         """Forgets the last step, and what was collected since."""
         self._open = _Open()
         self.series.undo()
+        self._no_groups()
         self.store.undo()
 
     def forget(self, clocks: Clocks) -> list[Segment]:
@@ -247,15 +255,27 @@ class ShardCore:
 
     def _facts(self) -> Facts:
         tasks = self.series.tasks
-        groups = self.groups.names
+        task_of_group, rank_of_group = self._group_columns()
         return Facts(
             rules=self._table,
             task_of_series=self.series.task_of(),
             version_of_series=self.series.version_of(),
-            task_of_group=np.array([tasks.number(one[0]) for one in groups], np.int64),  # type: ignore[index]
-            rank_of_group=np.array([one[1] for one in groups], np.int64),  # type: ignore[index]
+            task_of_group=task_of_group,
+            rank_of_group=rank_of_group,
             default=self._table.default(tasks.names),  # type: ignore[arg-type]
         )
+
+    def _group_columns(self) -> tuple[I64, I64]:
+        """Task and source rank of each group of labels; grows as groups come."""
+        tasks, names = self.series.tasks, self.groups.names[len(self._groups[0]) :]
+        if names:
+            task = [tasks.number(one[0]) for one in names]  # type: ignore[index]
+            rank = [one[1] for one in names]  # type: ignore[index]
+            self._groups = (
+                np.concatenate([self._groups[0], np.array(task, np.int64)]),
+                np.concatenate([self._groups[1], np.array(rank, np.int64)]),
+            )
+        return self._groups
 
     def _see(self, batch: PredictionBatch, event_us: I64) -> None:
         key = (batch.header.model, batch.header.version)

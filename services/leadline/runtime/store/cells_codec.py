@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from leadline.records.cells import Cells, empty_cells
+from leadline.records.cells import Cells, empty_cells, select
 from leadline.records.errors import StoppedError
 
 FORMAT = 2
@@ -68,8 +68,10 @@ class CellsCodec:
         content = lengths + self._compressor.compress(packed)
         return _HEADER.pack(FORMAT, zlib.crc32(content)) + content
 
-    def decode(self, body: bytes) -> Cells:
-        """The cells of a body, in their order.
+    def decode(self, body: bytes, from_minute: int = 0, to_minute: int = 2**32) -> Cells:
+        """The cells of a body, in their order; only those of the minutes [from, to).
+
+        Little is done for others where the minutes ascend, as in a block.
 
         Raises:
             StoppedError: the body is damaged, or was written by another version.
@@ -78,20 +80,27 @@ class CellsCodec:
         cells, runs, large = _LENGTHS.unpack_from(content)
         columns = _Columns(self._decompressor.decompress(content[_LENGTHS.size :]))
         kind, series, minute, high, low = _sums(columns.take(RUN_COLUMNS * runs), runs)
-        steps, starts = _begins(columns.take(cells), runs)
-        count = _joined_counts(columns.take(cells), columns.take(large))
+        steps, counts, larges = columns.take(cells), columns.take(cells), columns.take(large)
         columns.end()
-        if not cells:
+        starts = _begins(steps, runs)
+        wanted = _within(np.broadcast_to(minute, runs), from_minute, to_minute)
+        if wanted.start >= wanted.stop:
             return empty_cells()
-        lengths = np.diff(starts, append=cells)
-        index = (high.astype(np.uint64) << np.uint64(32)) | low
-        return Cells(
-            np.repeat(kind.astype(np.uint8), lengths),
-            np.repeat(series, lengths),
-            np.repeat(minute, lengths),
-            _indices(steps, starts, index),
-            count,
+        ends = np.append(starts[1:], cells)[wanted]
+        starts = starts[wanted]
+        begin, end = int(starts[0]), int(ends[-1])
+        large_begin = int(np.count_nonzero(counts[:begin] == _ESCAPE)) if large else 0
+        large_end = large - int(np.count_nonzero(counts[end:] == _ESCAPE)) if large else 0
+        lengths = ends - starts
+        index = np.broadcast_to((high.astype(np.uint64) << np.uint64(32)) | low, runs)[wanted]
+        found = Cells(
+            _repeated(kind, wanted, lengths).astype(np.uint8),
+            _repeated(series, wanted, lengths),
+            _repeated(minute, wanted, lengths),
+            _indices(steps[begin:end].astype(np.uint64), starts - begin, index),
+            _joined_counts(counts[begin:end], larges[large_begin:large_end]),
         )
+        return _only(found, from_minute, to_minute)
 
 
 def _checked(body: bytes) -> memoryview:
@@ -158,21 +167,50 @@ def _differences(cells: Cells, starts: I64) -> U32:
     return found.ravel()
 
 
-def _sums(column: Unsigned, runs: int) -> U32:
-    """Undoes `_differences`: (5, runs)."""
-    zigzag = column.astype(np.uint32).reshape(RUN_COLUMNS, runs)
+def _sums(column: Unsigned, runs: int) -> list[U32]:
+    """Undoes `_differences`: five columns; one that is the same in all runs has one number."""
+    return [_summed(part) for part in column.reshape(RUN_COLUMNS, runs)]
+
+
+def _summed(part: Unsigned) -> U32:
+    if len(part) and not part[1:].any():
+        part = part[:1]
+    zigzag = part.astype(np.uint32)
     sign = np.uint32(0) - (zigzag & np.uint32(1))
     zigzag >>= np.uint32(1)
     zigzag ^= sign
-    return np.cumsum(zigzag, axis=1, dtype=np.uint32)
+    return np.cumsum(zigzag, dtype=np.uint32)
 
 
-def _begins(steps: Unsigned, runs: int) -> tuple[U64, I64]:
-    """Steps of 64 bits, and where runs begin."""
+def _repeated(of_runs: U32, wanted: slice, lengths: I64) -> U32:
+    """What the wanted runs have in common, cell by cell."""
+    if len(of_runs) == 1:
+        return np.full(lengths.sum(), of_runs[0])
+    return np.repeat(of_runs[wanted], lengths)
+
+
+def _within(minute: U32, from_minute: int, to_minute: int) -> slice:
+    """All runs of some minutes, and as few others as a slice allows."""
+    if not from_minute and to_minute >= 2**32:
+        return slice(0, len(minute))
+    at = np.flatnonzero((minute >= from_minute) & (minute < to_minute))
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
+
+
+def _only(cells: Cells, from_minute: int, to_minute: int) -> Cells:
+    """The cells of some minutes, where a slice held others too."""
+    first, last = int(cells.minute.min()), int(cells.minute.max())
+    if from_minute <= first and last < to_minute:
+        return cells
+    return select(cells, (cells.minute >= from_minute) & (cells.minute < to_minute))
+
+
+def _begins(steps: Unsigned, runs: int) -> I64:
+    """Where runs begin."""
     starts = np.flatnonzero(steps == steps[0]) if len(steps) else np.empty(0, np.int64)
     if len(starts) != runs:
         raise StoppedError(f"A stored body has {len(starts)} runs, not {runs}.", _DAMAGED)
-    return steps.astype(np.uint64), starts
+    return starts
 
 
 def _counts(count: I64) -> tuple[Unsigned, U64]:
@@ -188,14 +226,25 @@ def _counts(count: I64) -> tuple[Unsigned, U64]:
 
 
 def _joined_counts(column: Unsigned, large: Unsigned) -> I64:
-    zigzag = column.astype(np.uint64)
+    if column.dtype != np.uint8:
+        found = _unzigzag(column.astype(np.uint64))
+    else:
+        found = _SMALL.take(column)
     if len(large):
         at = np.flatnonzero(column == _ESCAPE)
         if len(at) != len(large):
             raise StoppedError(f"A stored body has {len(at)} large counts.", _DAMAGED)
-        zigzag[at] = large
+        found[at] = _unzigzag(large.astype(np.uint64))
+    return found
+
+
+def _unzigzag(zigzag: U64) -> I64:
     one = np.uint64(1)
     return ((zigzag >> one) ^ (np.uint64(0) - (zigzag & one))).view(np.int64)
+
+
+_SMALL = _unzigzag(np.arange(256, dtype=np.uint64))
+"""The number that each zigzag-coded byte stands for."""
 
 
 def _packed(values: Unsigned) -> bytes:

@@ -198,14 +198,14 @@ class SqlSnapshot:
         late = []
         for key, body in self._block_rows(wanted, reach, rolled):
             kind, _, start, resolution = key
-            cells = self._codec.decode(body)
+            begin, end = 0, 2**32
             if kind not in UNSUMMED_KINDS:  # days are read as sums, and nothing of them twice
-                days = (0, rolled.day) if resolution == DAY else (rolled.day, 2**32)
-                cells = blocks.within(cells, *days)
+                begin, end = (0, rolled.day) if resolution == DAY else (rolled.day, 2**32)
             if rolled.is_due(kind, resolution, start):
-                late.append(cells)
+                late.append(self._codec.decode(body, begin, end))
             else:
-                found[key] = blocks.within(cells, *minutes)
+                between = (max(begin, minutes[0]), min(end, minutes[1]))
+                found[key] = self._codec.decode(body, *between)
         late += self._tail(wanted, reach)
         rest = blocks.within(bucketed(merge(late), rolled), *minutes)
         return list(blocks.add(found, blocks.split(rest, rolled)).values())

@@ -70,11 +70,12 @@ def _name(series):
     return (series.model, series.version, series.task, series.slices)
 
 
-def check_cells(total, numbers, wanted, where):
+def check_cells(total, numbers, wanted, where, rolled=None):
     """The cells, and that what was added and taken back differs by what stands."""
     found, history = named(total, numbers)
-    if found != _nonzero(wanted.cells):
-        raise Wrong(f"cells at {where}:\n" + "\n".join(oracle.difference(found, wanted.cells)))
+    cells = wanted.cells if rolled is None else bucketed(wanted.cells, rolled)
+    if found != _nonzero(cells):
+        raise Wrong(f"cells at {where}:\n" + "\n".join(oracle.difference(found, cells)))
     stands = Counter()
     for (kind, series, _, index), count in found.items():
         if kind == "CONFUSION":
@@ -82,6 +83,15 @@ def check_cells(total, numbers, wanted, where):
     if _nonzero(history) != stands:
         lines = oracle.difference(history, stands)
         raise Wrong(f"added - retracted at {where}:\n" + "\n".join(lines))
+
+
+def bucketed(cells, rolled):
+    """The oracle's cells at the resolution at which a store keeps them."""
+    found = Counter()
+    for (kind, series, minute, index), count in cells.items():
+        begin = minute - minute % rolled.resolution(CellKind[kind], minute)
+        found[kind, series, begin, index] += count
+    return found
 
 
 def _nonzero(counter):

@@ -136,6 +136,7 @@ class Simulation:
     def compact(self, step):
         folded = self.truth.compact(SHARD, step.most)
         self.cover["folded"] += folded > 0
+        self._checked = None
 
     def look(self, step):
         """Opens a snapshot, or reads the one that is open."""
@@ -182,7 +183,7 @@ class Simulation:
     def keeptruth(self, step):
         if step.what == "copy":
             self._copy = self.truth.rows.copy()
-        elif self._copy is not None:
+        elif self._copy is not None and isinstance(self.truth, MemoryTruth):
             for owner in self.owners:
                 owner.kill()
             self.truth.rows = self._copy.copy()
@@ -212,7 +213,8 @@ class Simulation:
 
     def check(self):
         """The invariant, whenever the truth has changed."""
-        shard = self.truth.rows.shards.get(SHARD)
+        rows = self.truth.rows
+        shard = rows.shards.get(SHARD)
         if shard is None or not shard.rules:
             return
         mark = (shard.state, len(shard.deltas), len(shard.rules), len(shard.exceptions))
@@ -220,8 +222,9 @@ class Simulation:
             return
         where = f"({shard.state.p}, {shard.state.l})"
         wanted = told(self.log.facts, shard)
-        check_cells(shard.total(), _numbers(shard), wanted, where)
-        check_cases(self.truth.rows.cases.values(), wanted, where)
+        rolled = getattr(self.truth, "rolled", lambda _: None)(SHARD)
+        check_cells(shard.total(), _numbers(shard), wanted, where, rolled)
+        check_cases(rows.cases.values(), wanted, where)
         clocks = shard.state.predictions_clock_ms, shard.state.labels_clock_ms
         if clocks != wanted.clocks:
             raise Wrong(f"log clocks at {where}: found {clocks}, wanted {wanted.clocks}")
@@ -237,7 +240,8 @@ class Simulation:
         cells = snapshot.cells(None, list(CellKind))[SHARD]
         numbers = {number: series for _, number, series in snapshot.series()}
         where = f"({held.state.p}, {held.state.l}) of a reader"
-        check_cells(rows_of(cells), numbers, told(self.log.facts, held), where)
+        rolled = snapshot.rolled(SHARD)
+        check_cells(rows_of(cells), numbers, told(self.log.facts, held), where, rolled)
 
     def _no_reason_to_stop(self):
         for owner in self.owners:

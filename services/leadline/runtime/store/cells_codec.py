@@ -226,10 +226,8 @@ def _counts(count: I64) -> tuple[Unsigned, U64]:
 
 
 def _joined_counts(column: Unsigned, large: Unsigned) -> I64:
-    if column.dtype != np.uint8:
-        found = _unzigzag(column.astype(np.uint64))
-    else:
-        found = _SMALL.take(column)
+    small = column.dtype == np.uint8
+    found = _SMALL.take(column) if small else _unzigzag(column.astype(np.uint64))
     if len(large):
         at = np.flatnonzero(column == _ESCAPE)
         if len(at) != len(large):

@@ -79,4 +79,4 @@ def cut_and_forget(core: ShardCore, cache: Cache, held: Held, head_rows_max: int
             cache.cut(store, number, held)
     gone = core.forget(held.clocks)
     if gone:
-        cache.drop(store, held.groups, gone)
+        cache.drop(store, held, gone)

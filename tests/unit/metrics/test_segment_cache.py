@@ -8,11 +8,14 @@ import pytest
 
 from leadline.metrics.cache.cache import MANIFEST, Cache, Held, Identity
 from leadline.metrics.cache.files import DiskFiles, MemoryFiles, open_folder
+from leadline.metrics.cache.history import History
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.core.keys import id_time_ms, keys_of
 from leadline.metrics.core.rows import LABEL, PREDICTION, Codes, Form, NewLabels, NewPredictions
 from leadline.metrics.core.segment import outliers
 from leadline.metrics.core.store import PendingStore
+from leadline.records.cells import Series
+from leadline.records.rules import ExceptionRow, Rules, RulesRow
 
 SHARD = Identity("main/0", 0, ("a", "b"))
 DENSE, LISTED = Form(dense=True, width=3), Form(dense=False, width=2)
@@ -188,7 +191,7 @@ def test_a_manifest_of_another_format_is_discarded(files):
 def test_dropped_segments_leave_no_file(files):
     filled = Filled(files)
     gone = filled.store.predictions.forget(10**9) + filled.store.labels.forget(10**9)
-    filled.cache.drop(filled.store, GROUPS, gone)
+    filled.cache.drop(filled.store, Held(90, 80, Clocks(900, 800), GROUPS), gone)
     assert len(gone) == 4
     assert files.names() == [MANIFEST]
     held, store = filled.loaded()
@@ -222,3 +225,37 @@ def test_one_device_with_a_wrong_clock_widens_no_segment():
     assert np.flatnonzero(outliers(times)).tolist() == [1_000, 1_001]
     assert not outliers(np.array([7, 7, 7], np.uint64)).any()
     assert outliers(np.empty(0, np.uint64)).tolist() == []
+
+
+def test_what_was_forgotten_by_later_clocks_makes_a_cache_one_of_that_later_vector(files):
+    """The truth may be restored to a vector at which the forgotten rows were still needed."""
+    filled = Filled(files)
+    gone = filled.store.predictions.forget(10**9)
+    filled.cache.drop(filled.store, Held(90, 80, Clocks(900, 800), GROUPS), gone)
+    assert filled.loaded(p=90, l=80)[0].p == 70
+    assert filled.loaded(p=90, l=79)[0].p == 0
+
+
+RULES = RulesRow(0, 0, 0, Rules())
+OLD = History((RULES,), (Series("m", "1", "m"), Series(task="m")), (ExceptionRow(0, 3, 9, 5),))
+
+
+@pytest.mark.parametrize(
+    ("new", "same"),
+    [
+        (OLD, True),
+        (OLD._replace(rules=(RULES, RulesRow(1, 70, 60, Rules(1)))), True),
+        (OLD._replace(series=(*OLD.series, Series("m", "2", "m"))), True),
+        (OLD._replace(exceptions=(*OLD.exceptions, ExceptionRow(0, 70, 71, 5))), True),
+        (OLD._replace(exceptions=(*OLD.exceptions, ExceptionRow(1, 59, 61, 5))), False),
+        (OLD._replace(exceptions=()), False),
+        (OLD._replace(series=OLD.series[::-1]), False),
+        (OLD._replace(series=OLD.series[:1]), False),
+        (OLD._replace(rules=(RulesRow(0, 0, 0, Rules(pairs_max=9)),)), False),
+    ],
+)
+def test_a_cache_is_used_by_the_history_that_it_rests_on_and_what_follows_it(files, new, same):
+    filled = Filled(files)
+    filled.cache.cut(filled.store, 1, Held(70, 60, Clocks(700, 600), GROUPS, OLD))
+    held = Cache(files).load(SHARD, PendingStore(), 100, 100, new)
+    assert held.p == (70 if same else 0)

@@ -5,7 +5,8 @@ below l, and the marks that those labels have set. It is replaced as a whole aft
 durable, and only after the truth has passed its vector. So at a start it is
 
     behind the truth     used; the topics are read from (p, l) to the truth without counting
-    ahead of it          discarded: the truth was restored from an older backup, or is another one
+    ahead of it          discarded: the truth was restored from an older backup, or is another one;
+                         also when only what was forgotten, or a mark, is of a later vector
     of another history   discarded: the same, and the truth has been counted on since (history.py)
     of another epoch, topic or format, or damaged in any file: discarded
 
@@ -78,6 +79,7 @@ class _File:
 @dataclass(slots=True)
 class _Manifest:
     vector: list[int] = field(default_factory=lambda: [0, 0])
+    as_of: list[int] = field(default_factory=lambda: [0, 0])  # by what was read when it was saved
     clocks: list[int] = field(default_factory=lambda: [0, 0])
     files: list[_File] = field(default_factory=list)
     next_number: int = 1
@@ -149,11 +151,9 @@ class Cache:
         self._history = held.history
         self._manifest.vector[side] = (held.p, held.l)[side]
         self._manifest.clocks[side] = held.clocks[side]
-        self._save(store, held.groups)
+        self._save(store, held)
 
-    def drop(
-        self, store: PendingStore, groups: list[tuple[str, int, str]], gone: list[Segment]
-    ) -> None:
+    def drop(self, store: PendingStore, held: Held, gone: list[Segment]) -> None:
         """Forgets segments that have left the store: the manifest first, then the files."""
         numbers = {segment.number for segment in gone}
         names = [
@@ -164,23 +164,25 @@ class Cache:
             if name
         ]
         self._manifest.files = [f for f in self._manifest.files if f.number not in numbers]
-        self._save(store, groups)
+        self._save(store, held)
         for name in names:
             self._files.delete(name)
 
-    def _save(self, store: PendingStore, groups: list[tuple[str, int, str]]) -> None:
+    def _save(self, store: PendingStore, held: Held) -> None:
         """Writes marks that have changed, then the manifest, then deletes what it left behind."""
         old = self._write_marks(store.predictions)
         manifest = self._manifest
+        manifest.as_of = [held.p, held.l]
         body = {
             "format": FORMAT,
             "identity": asdict(self._identity),
             "vector": manifest.vector,
+            "as_of": manifest.as_of,
             "history": mark_of(self._history, manifest.vector),
             "clocks": manifest.clocks,
             "next_number": manifest.next_number,
             "forms": [list(form) for form in store.forms],
-            "groups": groups,
+            "groups": held.groups,
             "files": [asdict(file) for file in manifest.files],
         }
         text = json.dumps(body, sort_keys=True)
@@ -228,12 +230,13 @@ class Cache:
         identity = found["identity"] | {"topic_ids": tuple(found["identity"]["topic_ids"])}
         if Identity(**identity) != self._identity:
             raise ValueError(f"it belongs to {identity}")
-        if found["vector"][0] > p or found["vector"][1] > l:
-            raise ValueError(f"it is at {found['vector']}, ahead of the truth at ({p}, {l})")
+        if found["as_of"][0] > p or found["as_of"][1] > l:
+            raise ValueError(f"it is at {found['as_of']}, ahead of the truth at ({p}, {l})")
         if not goes_on_from(self._history, Mark(*found["history"]), found["vector"]):
             raise ValueError("it belongs to another history of the truth")
         manifest = _Manifest(
             found["vector"],
+            found["as_of"],
             found["clocks"],
             [_File(**file) for file in found["files"]],
             found["next_number"],

@@ -123,8 +123,15 @@ demo: $(DEMO)/.installed $(TRITON) $(if $(filter 1,$(KAFKA)),$(KAFKA_JARS)) ## r
 demo-open: DEMO_OPTIONS += --open
 demo-open: demo ## show the data of the last demo again
 
-bench: setup tools ## measure throughput and delays against the stated targets
-	python -m load_tests
+bench: setup tools $(TOOLS)/quix.installed ## measure against the stated targets (SCENARIOS="fold freshness")
+	python -m load_tests $(SCENARIOS)
+
+QUIX := 3.28.1
+$(TOOLS)/quix.installed: | $(DEMO)/.installed
+	@echo "making the environment of the peer Quix Streams $(QUIX) in $(TOOLS)/quix"
+	@$(DEMO)/bin/uv venv -q --clear --python $(DEMO)/bin/python $(TOOLS)/quix
+	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/quix/bin/python quixstreams==$(QUIX)
+	@touch $@
 
 SEEDS ?= 0:20000
 SIMULATE_OPTIONS = --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)) $(if $(CONTROL),--control "$(CONTROL)")

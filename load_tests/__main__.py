@@ -14,6 +14,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 from load_tests import plots
@@ -55,7 +56,8 @@ def main() -> int:
 
 def one(name: str, out: Path, options: Options) -> int:
     """Runs one scenario in this process and writes its JSON."""
-    found = import_module(f"load_tests.{name}").run(options)
+    module = import_module(f"load_tests.{name}")
+    found = module.run(options) if "options" in signature(module.run).parameters else module.run()
     words = found.as_json() if isinstance(found, Result) else _as_result(name, found).as_json()
     text = json.dumps({"machine": machine(), "quick": options.quick, **words}, indent=1)
     (out / f"{name}.json").write_text(text + "\n")
@@ -85,10 +87,18 @@ def several(names: list[str], given: argparse.Namespace) -> int:
 
 
 def _as_result(name: str, words: dict) -> Result:
-    """A plain dictionary of figures, as scenarios without a peer may return it."""
+    """Of a scenario that returns cases with a peer each: nanoseconds an event."""
     result = Result(name, data=words)
-    for figure in words.get("figures", []):
-        result.add(**figure)
+    for case in words["cases"]:
+        result.add(
+            case["case"],
+            case["ns_per_event"],
+            "ns/event",
+            goal=case["goal_ns_per_event"],
+            at_least=False,
+            peer="one by one",
+            ratio=1 / case["times_faster"],
+        )
     return result
 
 

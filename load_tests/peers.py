@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from load_tests.kafka_to_truth import count
 from load_tests.measure import median
 from load_tests.options import Options

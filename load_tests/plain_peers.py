@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
+from load_tests.measure import cpu_seconds
 
 from leadline.v1 import events_pb2
-from load_tests.measure import cpu_seconds
 
 KINDS = {"predictions": events_pb2.PredictionBatch, "labels": events_pb2.LabelBatch}
 

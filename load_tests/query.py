@@ -15,6 +15,10 @@ from typing import Any
 
 import grpc
 import numpy as np
+from load_tests import history
+from load_tests.options import Options
+from load_tests.reader_process import reader
+from load_tests.result import Result
 
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.store.open import open_store
@@ -22,10 +26,6 @@ from leadline.runtime.store.resolution import Retention
 from leadline.testing.servers.postgres import Postgres
 from leadline.v1 import evaluation_pb2 as messages
 from leadline.v1.evaluation_pb2_grpc import EvaluationServiceStub
-from load_tests import history
-from load_tests.options import Options
-from load_tests.reader_process import reader
-from load_tests.result import Result
 
 GOAL_MS = 100.0
 CLASSES = (10, 214, 1_000)
@@ -87,9 +87,7 @@ def told(times: dict[str, list[float]]) -> str:
     )
 
 
-def ask(
-    address: str, store: Any, classes: int, calls: int, written: int
-) -> dict[str, list[float]]:
+def ask(address: str, store: Any, classes: int, calls: int, written: int) -> dict[str, list[float]]:
     """Milliseconds of each call."""
     rng = np.random.default_rng(1)
     times: dict[str, list[float]] = {

@@ -52,13 +52,15 @@ def columns(app: Application, predictions: Any, labels: Any, counted: Counter) -
         def parse(value: bytes) -> tuple[bool, Any, Any]:
             batch = kind.FromString(value)
             ids = batch.id
-            return field == "true_class", zip(ids[::2], ids[1::2], strict=True), getattr(batch, field)
+            return (
+                field == "true_class",
+                zip(ids[::2], ids[1::2], strict=True),
+                getattr(batch, field),
+            )
 
         return parse
 
-    said = app.dataframe(predictions).apply(
-        parsed(events_pb2.PredictionBatch, "predicted_class")
-    )
+    said = app.dataframe(predictions).apply(parsed(events_pb2.PredictionBatch, "predicted_class"))
     true = app.dataframe(labels).apply(parsed(events_pb2.LabelBatch, "true_class"))
 
     def count(batch: tuple[bool, Any, Any], state: Any) -> None:

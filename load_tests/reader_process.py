@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from load_tests.measure import cpu_seconds, memory
 from prometheus_client import CollectorRegistry
 
 from leadline.metrics.reader_service import ReaderService
 from leadline.metrics.settings import ReaderSettings
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.store.open import open_store
-from load_tests.measure import cpu_seconds, memory
 
 
 async def serve(words: dict[str, Any]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from load_tests.traffic import CLASSES, Expected
 
 from leadline.records.cells import CellKind, split_index
 from leadline.runtime.log.port import Stream
 from leadline.runtime.store.open import open_store
-from load_tests.traffic import CLASSES, Expected
 
 KINDS = (
     CellKind.PREDICTED,

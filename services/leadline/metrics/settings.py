@@ -81,11 +81,11 @@ class ReaderSettings(BaseModel):
         "leave room for calls.",
     )
     watch_period_seconds: float = Field(
-        0.5,
-        ge=0.05,
+        0.05,
+        ge=0.01,
         le=60,
-        description="Between two looks for a change while somebody watches: a person does not see "
-        "less, and a look costs one small query.",
+        description="Between two looks for a change while somebody watches: half of it is added to "
+        "the freshness of what they see. A look costs one small query, however many watch.",
     )
     deadline_seconds: float = Field(
         30.0,

@@ -27,7 +27,7 @@ SUMMARIES_MAX = 200
 """Each costs a read of its window."""
 SUMMARIES_PLACE = {"after": str, "from": int, "to": int}
 INTERVAL_DEFAULT_SECONDS = 1.0
-INTERVAL_MIN_SECONDS = 0.1
+INTERVAL_MIN_SECONDS = 0.05
 """Figures that change faster are not read by anyone, and each state costs a snapshot."""
 INTERVAL_MAX_SECONDS = 3600.0
 

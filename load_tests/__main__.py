@@ -2,8 +2,8 @@
 
     python -m load_tests [SCENARIO ...] [--out FOLDER] [--quick] [--no-plots]
 
-Each scenario is a module with `run(options) -> Result` and runs in a process of its own, so that none
-inherits memory, threads or caches of another. Goals stand as constants in the scenarios.
+Each scenario is a module with `run(options) -> Result` and runs in a process of its own, so that
+none inherits memory, threads or caches of another. Goals stand as constants in the scenarios.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """From a label in Kafka to the changed figure at a client that watches over gRPC.
 
-Owner, reader and watcher are processes of their own, the log is a real Kafka, the store PostgreSQL. First the
-most that the owner takes in a second is measured; then half of that is sent for a while: predictions
-with labels a little later, in columnar messages. A delay begins when the message of labels is
-handed to the producer and ends when the watcher sees a number of labelled predictions that holds it.
+Owner and reader are processes of their own, the log is a real Kafka, the store PostgreSQL. First
+the most that the owner takes in a second is measured; then half of that is sent for a while:
+predictions with labels a little later, in columnar messages. A delay begins when the message of
+labels is handed to the producer and ends when the watcher sees a number of labelled predictions
+that holds it.
 """
 
 from __future__ import annotations
@@ -33,9 +34,8 @@ GOAL_MS = 250.0
 ROWS = 900
 SECONDS, WARM_SECONDS = 20.0, 5.0
 LAG_MESSAGES = 5
-WATCH = {"watch_period_seconds": 0.05}
-"""A watcher that wants to be fresh asks for it; the default looks twice a second."""
-INTERVAL_MS = 100
+INTERVAL_MS = 50
+"""The least that a watcher may ask for; the default is a second."""
 SHARES = (0.05, 0.5)
 
 
@@ -83,7 +83,7 @@ def delays(servers: World, rate: float, seconds: float) -> dict[str, Any]:
     """Milliseconds of every message of labels but the first few."""
     stream, url = servers.stream(), servers.store("PostgreSQL")
     settings = owner_settings(servers, stream.name, 1, url)
-    with owner(settings), reader({"store_url": url, **WATCH}) as (address, _):
+    with owner(settings), reader({"store_url": url}) as (address, _):
         sender = Sender(servers, stream, rate)
         sender.one()  # so that the model is known when the watcher asks for it
         watcher = Watcher(address)

@@ -1,8 +1,8 @@
 """From a real Kafka to committed truth: events a CPU-second of the owner's process.
 
 Columnar messages, ten scores a prediction, confusion, ranks, delays, histories and curves counted;
-duplicates, corrections, unmatched labels, a quarter of the labels first. Every result is compared with an
-independent count. Events are the rows of both topics.
+duplicates, corrections, unmatched labels, a quarter of the labels first. Every result is compared
+with an independent count. Events are the rows of both topics.
 """
 
 from __future__ import annotations

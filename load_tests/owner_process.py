@@ -21,6 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from load_tests.measure import cpu_seconds, memory, peak_bytes
+from prometheus_client import CollectorRegistry
+
+from leadline.metrics.owner import OwnerService
+from leadline.metrics.owner_settings import OwnerSettings
+from leadline.runtime.clock import SystemClock
+from leadline.runtime.log.open import open_log
+from leadline.runtime.store.open import open_store
 
 LOOK_SECONDS = 0.05
 """Between two looks at the vector; a look costs some 0.2 ms."""
@@ -29,14 +36,6 @@ GIVE_UP_SECONDS = 300.0
 
 async def count(words: dict[str, Any]) -> None:
     """Counts and says what it took."""
-    from prometheus_client import CollectorRegistry
-
-    from leadline.metrics.owner import OwnerService
-    from leadline.metrics.owner_settings import OwnerSettings
-    from leadline.runtime.clock import SystemClock
-    from leadline.runtime.log.open import open_log
-    from leadline.runtime.store.open import open_store
-
     clock = SystemClock()
     settings = OwnerSettings(**words["settings"])
     log, store = open_log(settings.log_url, clock), open_store(settings.store_url)

@@ -1,8 +1,8 @@
 """The same joined count elsewhere: the confusion matrix of predictions and labels, joined by id.
 
-Quix Streams and plain consumers read exactly the topics that the owner reads. Their matrix is compared with
-the expected one too. The owner does more: it also counts ranks, delays, curves and histories, keeps
-what waits on disk, corrects, and commits to PostgreSQL.
+Quix Streams and plain consumers read exactly the topics that the owner reads. Their matrix is
+compared with the expected one too. The owner does more: it also counts ranks, delays, curves and
+histories, keeps what waits on disk, corrects, and commits to PostgreSQL.
 """
 
 from __future__ import annotations

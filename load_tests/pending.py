@@ -1,7 +1,8 @@
 """What waits: rates, memory and disk with 5 and with 50 million predictions waiting for labels.
 
-The shard's core with its cache on disk is fed batches without a log or a database. Ids are time-ordered,
-or random at a smaller size. Nothing is labelled while the store is filled; then two loads are timed:
+The shard's core with its cache on disk is fed batches without a log or a database. Ids are
+time-ordered, or random at a smaller size. Nothing is labelled while the store is filled; then two
+loads are timed:
 
 recent   new predictions, and as many labels of those of the last minutes
 old      labels drawn evenly from everything that waits

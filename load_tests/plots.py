@@ -16,12 +16,14 @@ from xml.sax.saxutils import escape
 from load_tests.result import Figure, Result, number, read
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 860, 390, 110, 26, 48
+TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600; font-size: 14px }
 .small { font-size: 11px; fill: #57606a }
 .own { fill: #1f6feb } .other { fill: #8c959f } .spread { stroke: #24292f; stroke-width: 1.5 }
-.goal { stroke: #bc4c00; stroke-width: 1.5; stroke-dasharray: 5 4 } .goaltext { fill: #bc4c00; font-size: 11px }
+.goal { stroke: #bc4c00; stroke-width: 1.5; stroke-dasharray: 5 4 }
+.goaltext { fill: #bc4c00; font-size: 11px }
 .axis { stroke: #d0d7de } .line { fill: none; stroke: #1f6feb; stroke-width: 2 }
 .line2 { fill: none; stroke: #8c959f; stroke-width: 2 }
 @media (prefers-color-scheme: dark) {
@@ -46,9 +48,9 @@ class Bar:
 def bars(
     title: str, unit: str, rows: Sequence[Bar], goal: float | None = None, *, log: bool = False
 ) -> str:
-    """A chart of horizontal bars; `log` starts the axis at a power of ten below the least value."""
+    """A chart of horizontal bars; `log` starts the axis below the least value."""
     most = max([row.high or row.value for row in rows] + [goal or 0.0])
-    least = 10 ** int(log10(min(row.value for row in rows)) - 0.3) if log else 0.0
+    least = min(row.value for row in rows) / 3 if log else 0.0
     room = WIDTH - LEFT - RIGHT
 
     def x(value: float) -> float:
@@ -56,76 +58,58 @@ def bars(
             return LEFT + room * max(log10(value / least), 0.0) / log10(most / least)
         return LEFT + room * value / most
 
-    height = TOP + ROW * len(rows) + 26
-    parts = [f'<text class="title" x="12" y="22">{escape(title)}</text>']
-    parts.append(
-        f'<text class="small" x="12" y="{height - 8}">{escape(unit)}{", logarithmic" * log}</text>'
-    )
+    bottom = TOP + ROW * len(rows)
+    parts = [_text(12, bottom + 18, unit + ", logarithmic" * log, "small")]
     for at, row in enumerate(rows):
-        y = TOP + ROW * at
-        kind = "own" if row.own else "other"
-        parts.append(
-            f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(row.label)}</text>'
-        )
-        parts.append(
-            f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{max(x(row.value) - LEFT, 1):.1f}" height="18" rx="2"/>'
-        )
-        end = x(row.value)
-        if row.low is not None and row.high is not None:
-            parts.append(f'<path class="spread" d="M{x(row.low):.1f} {y + 9}H{x(row.high):.1f}"/>')
-            end = max(end, x(row.high))
-        parts.append(f'<text x="{end + 6:.1f}" y="{y + 14}">{number(row.value)}</text>')
+        parts += _bar_parts(row, TOP + ROW * at, x)
     if goal is not None:
-        bottom = TOP + ROW * len(rows)
-        parts.append(f'<path class="goal" d="M{x(goal):.1f} {TOP - 6}V{bottom}"/>')
-        parts.append(
-            f'<text class="goaltext" x="{x(goal):.1f}" y="{TOP - 10}" text-anchor="middle">goal {number(goal)}</text>'
-        )
-    return _svg(height, title, parts)
+        parts += _goal(x(goal), TOP - 6, bottom, f"goal {number(goal)}")
+    return _svg(bottom + 26, title, parts)
+
+
+def _bar_parts(row: Bar, y: int, x: Callable[[float], float]) -> list[str]:
+    end = x(row.value)
+    kind = "own" if row.own else "other"
+    width = max(end - LEFT, 1)
+    parts = [
+        _text(LEFT - 8, y + 14, row.label, anchor="end"),
+        f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{width:.1f}" height="18" rx="2"/>',
+    ]
+    if row.low is not None and row.high is not None:
+        parts.append(f'<path class="spread" d="M{x(row.low):.1f} {y + 9}H{x(row.high):.1f}"/>')
+        end = max(end, x(row.high))
+    return [*parts, _text(end + 6, y + 14, number(row.value))]
 
 
 def shares(title: str, curves: dict[str, Sequence[float]], goal: float) -> str:
-    """The share of values up to each x, in milliseconds, logarithmic."""
-    least = max(min(min(each) for each in curves.values()), 1.0)
-    most = max(max(max(each) for each in curves.values()), goal) * 1.1
-    height, bottom, top, left = 300, 256, 44, 56
+    """The share of values up to each x, in milliseconds, logarithmic; at most two curves."""
+    values = [value for each in curves.values() for value in each]
+    least, most = max(min(values), 1.0), max(*values, goal) * 1.1
+    height, bottom, top, left = 300, 256, 56, 56
     room = WIDTH - left - 40
 
     def x(value: float) -> float:
         return left + room * log10(max(value, least) / least) / log10(most / least)
 
-    parts = [f'<text class="title" x="12" y="22">{escape(title)}</text>']
-    for share in (0.0, 0.5, 0.9, 0.99, 1.0):
+    parts = []
+    for share in (0.0, 0.5, 0.9, 1.0):
         y = bottom - (bottom - top) * share
         parts.append(f'<path class="axis" d="M{left} {y:.1f}H{WIDTH - 40}"/>')
-        if share != 0.99:
-            parts.append(
-                f'<text class="small" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
-            )
-    for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000):
-        if least <= tick <= most:
-            parts.append(
-                f'<text class="small" x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick} ms</text>'
-            )
-    for kind, (name, found) in zip(("line2", "line"), curves.items(), strict=False):
+        parts.append(_text(left - 6, y + 4, f"{share:.0%}", "small", "end"))
+    parts += [
+        _text(x(tick), bottom + 16, f"{tick} ms", "small", "middle")
+        for tick in TICKS_MS
+        if least <= tick <= most
+    ]
+    for at, (name, found) in enumerate(curves.items()):
+        kind = ("line2", "line")[at % 2]
         ordered = sorted(found)
-        step = max(1, len(ordered) // 300)
-        points = [
-            (x(value), bottom - (bottom - top) * (at + 1) / len(ordered))
-            for at, value in enumerate(ordered)
-        ][::step]
-        path = "L".join(f"{one:.1f} {other:.1f}" for one, other in [*points, (x(ordered[-1]), top)])
-        parts.append(f'<path class="{kind}" d="M{path}"/>')
-        parts.append(
-            f'<path class="{kind}" d="M{left + (kind == "line") * 330} {height - 12}h22"/>'
-        )
-        parts.append(
-            f'<text class="small" x="{left + 28 + (kind == "line") * 330}" y="{height - 8}">{escape(name)}</text>'
-        )
-    parts.append(f'<path class="goal" d="M{x(goal):.1f} {top}V{bottom}"/>')
-    parts.append(
-        f'<text class="goaltext" x="{x(goal):.1f}" y="{top - 6}" text-anchor="middle">goal for p99: {number(goal)} ms</text>'
-    )
+        ys = [bottom - (bottom - top) * (n + 1) / len(ordered) for n in range(len(ordered))]
+        points = [f"{x(value):.1f} {y:.1f}" for value, y in zip(ordered, ys, strict=True)]
+        parts.append(f'<path class="{kind}" d="M{"L".join(points)}"/>')
+        parts.append(f'<path class="{kind}" d="M{left + at * 330} {height - 12}h22"/>')
+        parts.append(_text(left + 28 + at * 330, height - 8, name, "small"))
+    parts += _goal(x(goal), top, bottom, f"goal for p99: {number(goal)} ms")
     return _svg(height, title, parts)
 
 
@@ -178,9 +162,23 @@ def _bar(each: Figure) -> Bar:
     return Bar(each.name.removesuffix(", p99"), each.value, each.low, each.high)
 
 
-def _svg(height: int, title: str, parts: Sequence[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-    return "\n".join([head, STYLE, *parts, "</svg>"]) + "\n"
+def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "") -> str:
+    more = f' class="{kind}"' * bool(kind) + f' text-anchor="{anchor}"' * bool(anchor)
+    return f'<text x="{x:.1f}" y="{y:.1f}"{more}>{escape(words)}</text>'
+
+
+def _goal(x: float, top: float, bottom: float, words: str) -> list[str]:
+    line = f'<path class="goal" d="M{x:.1f} {top}V{bottom}"/>'
+    return [line, _text(x, top - 4, words, "goaltext", "middle")]
+
+
+def _svg(height: float, title: str, parts: Sequence[str]) -> str:
+    words = escape(title)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{words}">'
+    )
+    return "\n".join([head, STYLE, _text(12, 22, title, "title"), *parts, "</svg>"]) + "\n"
 
 
 PLOTS: dict[str, Callable[[Result], str]] = {

@@ -1,8 +1,8 @@
 """Questions over 30 days, over gRPC from a reader in a process of its own.
 
-Blocks are rolled up by the default retention; the newest days lie by the minute. "Cold" is the first
-answer after a commit, so that nothing of it is kept from before; "cached" is asked again at the
-same vector.
+Blocks are rolled up by the default retention; the newest days lie by the minute. "Cold" is the
+first answer after a commit, so that nothing of it is kept from before; "cached" is asked again at
+the same vector.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psycopg
 from load_tests import history
 from load_tests.options import Options
 from load_tests.reader_process import reader
@@ -51,8 +52,6 @@ def run(options: Options) -> Result:
 
 
 def _database(postgres: Postgres, name: str) -> str:
-    import psycopg
-
     with psycopg.connect(postgres.uri, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return postgres.uri_of(name)

@@ -1,7 +1,7 @@
 """Single-row messages: what the owner counts, beside what the bare client can read at all.
 
-The peer polls both topics with the same client in a process of its own and does nothing with what it
-gets; it is the most that any consumer on this client reaches.
+The peer polls both topics with the same client in a process of its own and does nothing with what
+it gets; it is the most that any consumer on this client reaches.
 """
 
 from __future__ import annotations

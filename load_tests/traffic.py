@@ -2,7 +2,7 @@
 
 A part of the predictions is logged twice, a part of the labels is corrected later, some labels name
 ids that were never predicted, and a quarter of the label messages is written before their
-predictions. `Expected` is computed from the plain list of events by sorting: it shares nothing with the
+predictions. What must come out is added up while the traffic is drawn: it shares nothing with the
 service.
 """
 
@@ -103,7 +103,7 @@ def _pass_time(writer: LogWriter) -> None:
 
 
 def fill_singles(log: Log, stream: Stream, shape: Shape, now_us: int, seed: int = 1) -> Expected:
-    """Writes single rows, keyed by their id: all predictions of one partition, each with a label."""
+    """Writes single rows, keyed by their id: all predictions, then a label of each."""
     rng = np.random.default_rng(seed)
     expected = Expected(np.zeros((CLASSES, CLASSES), np.int64))
     n = shape.predictions

@@ -151,7 +151,7 @@ class OwnerService:
                 state = self._store.shard(self._stream.shard(partition))
                 positions[self._stream.topic(PREDICTIONS), partition] = state.p
                 positions[self._stream.topic(LABELS), partition] = state.l
-            self._log.hint(self._stream.hint_group, positions)
+            self._log.hint(self._stream.hint_group(), positions)
         except LeadlineError as error:
             logger.info("lag tools are not told: %s", error)
 

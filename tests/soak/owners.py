@@ -123,6 +123,6 @@ def judged(slot, log, asked):
     """An `Ended` by the log of a process; None when it ended as it was asked to, without a bug."""
     places = [place for words in BUG if (place := log.find(words)) >= 0]
     if places:
-        first = min(places)
-        return Ended(slot, True, log[max(first - WORDS, 0) : first + WORDS])
+        said = log[: min(places) + WORDS].splitlines()
+        return Ended(slot, True, "\n".join(line for line in said if " INFO " not in line)[-WORDS:])
     return None if asked else Ended(slot, False, log[-WORDS:])

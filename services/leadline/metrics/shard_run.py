@@ -198,7 +198,7 @@ class ShardRun:
     def _keep_step(self, after: Clocks) -> None:
         """Joins what was read and keeps it, uncounted."""
         self._core.take(self._held.clocks, after, counting=False)
-        self._core.commit()
+        self._core.keep()
         self._hold(after)
 
     def _hold(self, clocks: Clocks) -> None:

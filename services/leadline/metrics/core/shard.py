@@ -232,6 +232,14 @@ class ShardCore:
         self.series.commit()
         self.store.mark_undo()
 
+    def keep(self) -> None:
+        """The last step stood in the truth before; what got a number in it did not, and loses it.
+
+        Such are versions of pairs that come and go between two steps of the owner that counted.
+        """
+        self.series.undo()
+        self.store.mark_undo()
+
     def undo(self) -> None:
         """Forgets the last step, and what was collected since."""
         self._open = _Open()

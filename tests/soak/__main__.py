@@ -23,7 +23,7 @@ from soak.world import World
 
 PARTITIONS = 4
 FOREVER_MS = 2**53
-WARM_UP_SECONDS = 60.0
+WARM_UP_SECONDS = 180.0
 WITHOUT_RULES = Rule(  # of owners that know neither rules nor windows
     label_window_ms=FOREVER_MS, prediction_window_ms=FOREVER_MS, pair_window_ms=0
 )

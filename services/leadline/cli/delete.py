@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from leadline.cli.options import DEFAULT_STORE_URL, json_option
+from leadline.cli.options import json_option, store_option
 from leadline.cli.output import print_json
 from leadline.records.errors import UsageError
 from leadline.records.ids import id_from_text
@@ -16,15 +16,6 @@ from leadline.runtime.store.blob import open_blobs
 from leadline.runtime.store.open import open_store
 from leadline.runtime.store.port import TruthKeeper
 
-_store_option = click.option(
-    "--store",
-    "store_url",
-    envvar="LEADLINE_STORE_URL",
-    default=DEFAULT_STORE_URL,
-    show_default=True,
-    show_envvar=True,
-    help="The truth store: sqlite:PATH or postgresql://user@host/database.",
-)
 _blobs_option = click.option(
     "--blobs",
     "blob_url",
@@ -47,7 +38,7 @@ def command() -> None:
 @command.command("id")
 @click.argument("text", metavar="ID")
 @click.option("--task", default="", help="Only the cases of this task; else those of all.")
-@_store_option
+@store_option
 @_blobs_option
 @json_option
 def id_(*, text: str, task: str, store_url: str, blob_url: str, as_json: bool) -> None:
@@ -63,7 +54,7 @@ def id_(*, text: str, task: str, store_url: str, blob_url: str, as_json: bool) -
 @command.command("model")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do it: there is no way back.")
-@_store_option
+@store_option
 @_blobs_option
 @json_option
 def model(*, name: str, yes: bool, store_url: str, blob_url: str, as_json: bool) -> None:

@@ -18,6 +18,15 @@ log_option = click.option(
     show_envvar=True,
     help="The log: local:PATH or kafka://host:port,host:port.",
 )
+store_option = click.option(
+    "--store",
+    "store_url",
+    envvar="LEADLINE_STORE_URL",
+    default=DEFAULT_STORE_URL,
+    show_default=True,
+    show_envvar=True,
+    help="The truth store: sqlite:PATH or postgresql://user@host/database.",
+)
 stream_option = click.option(
     "--stream", default="main", show_default=True, help="Which pair of topics."
 )

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "evaluate": Entry("leadline.cli.evaluate", "Figures of files, with no server."),
     "show": Entry("leadline.cli.show", "A model's figures and matrix in the terminal."),
     "dead-letters": Entry("leadline.cli.dead_letters", "Look at refused records."),
+    "rebuild": Entry("leadline.cli.rebuild", "Compare shards with their log, or replace them."),
     "delete": Entry("leadline.cli.delete", "Delete a model, or the cases of an id, for ever."),
     "doctor": Entry("leadline.cli.doctor", "Check the installation, and say what to do."),
     "version": Entry("leadline.cli.version", "Print versions."),

@@ -232,6 +232,10 @@ class Intake(Generic[Batch]):
             begin if append_ms <= 0 else max(self._reader.offset_at(append_ms), begin), latest
         )
 
+    def bounds(self) -> tuple[int, int]:
+        """Offset of the oldest record kept, and one past the newest."""
+        return self._reader.begin(), self._reader.end()
+
     def seek(self, position: int) -> None:
         """The next record to read."""
         self._reader.seek(position)

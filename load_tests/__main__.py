@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
-from load_tests import plots
+from load_tests import page, plots
 from load_tests.options import Options
 from load_tests.result import Result, machine, read, table
 
@@ -43,7 +43,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("test-results/bench"), help="for the JSON")
     parser.add_argument("--quick", action="store_true", help="small: whether it runs, not how fast")
     parser.add_argument("--plots", type=Path, default=Path("docs/images/bench"))
-    parser.add_argument("--no-plots", action="store_true", help="leave the plots as they are")
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
+    parser.add_argument("--no-plots", action="store_true", help="leave plots and page as they are")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.scenario) - set(SCENARIOS):
@@ -83,6 +84,7 @@ def several(names: list[str], given: argparse.Namespace) -> int:
     (given.out / "bench.json").write_text(json.dumps(told, indent=1) + "\n")
     if not given.no_plots and not given.quick:
         plots.draw(given.out, given.plots)
+        page.fill(given.out, given.page)
     return failed + sum(each.met is False for result in results for each in result.figures)
 
 

@@ -27,7 +27,7 @@ RUNS = 3
 def run(options: Options) -> Result:
     """All shapes of traffic, each counted several times into new stores."""
     result = Result("kafka_to_truth")
-    big, small = options.size(2_000_000, 40_000), options.size(1_000_000, 40_000)
+    big, small = options.size(1_000_000, 40_000), options.size(500_000, 40_000)
     with world(options.tools) as servers:
         for rows in ROWS:
             shape = Shape(big if rows == ROWS[0] else small, rows)

@@ -23,7 +23,7 @@ from load_tests.servers import CLOCK, World, world
 from load_tests.traffic import CLASSES, Expected, Shape, fill, fill_singles
 
 GOAL_RATIO = 10.0
-SINGLES, COLUMNAR, COLUMNAR_QUIX = 150_000, 1_000_000, 300_000
+SINGLES, COLUMNAR, COLUMNAR_QUIX = 100_000, 1_000_000, 300_000
 WARM = 1
 """Messages before the clock of Quix Streams starts: joining its group is not counted."""
 RUNS = 3

@@ -15,8 +15,8 @@ from load_tests.servers import CLOCK, world
 from load_tests.traffic import Shape, fill_singles
 
 GOAL_RATIO = 0.85
-MESSAGES = 300_000
-RUNS = 5
+MESSAGES = 150_000
+RUNS = 3
 
 
 def run(options: Options) -> Result:

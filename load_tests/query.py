@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import grpc
 import numpy as np
 import psycopg
 from load_tests import history
+from load_tests.measure import cpu_of
 from load_tests.options import Options
 from load_tests.reader_process import reader
 from load_tests.result import Result
@@ -33,7 +35,7 @@ CLASSES = (10, 214, 1_000)
 PER_DAY = 333_333
 """Ten million labelled predictions in the window."""
 DAYS = 30
-CALLS = 200
+CALLS = 100
 
 
 def run(options: Options) -> Result:
@@ -66,9 +68,13 @@ def one(result: Result, options: Options, classes: int, kind: str, url: str) -> 
     written = history.fill(
         store, classes=classes, per_day=per_day, days=DAYS, now_us=now_us, retention=Retention()
     )
-    with reader({"store_url": url}) as (address, _):
-        times = ask(address, store, classes, options.size(CALLS, 5), written)
+    with reader({"store_url": url}) as (address, process):
+        asked = Asked(address, store, classes, process.pid)
+        times, cpu = asked.ask(options.size(CALLS, 5), written)
     store.close()
+    for name, milliseconds in cpu.items():
+        what = f"{classes} classes, {kind}, {name}, the reader's processor"
+        result.add(what, milliseconds, "ms CPU")
     for name, found in times.items():
         goal = GOAL_MS if "summary" in name else None
         for share in (50, 99):
@@ -86,37 +92,57 @@ def told(times: dict[str, list[float]]) -> str:
     )
 
 
-def ask(address: str, store: Any, classes: int, calls: int, written: int) -> dict[str, list[float]]:
-    """Milliseconds of each call."""
-    rng = np.random.default_rng(1)
-    times: dict[str, list[float]] = {
-        name: [] for name in ("summary cold", "summary cached", "matrix cached", "timeline cold")
-    }
-    channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", 64 << 20)])
-    stub = EvaluationServiceStub(channel)
-    scope = messages.Scope(name="models/m/versions/1")
-    scope.last.FromSeconds(DAYS * 86_400)
-    summary = messages.GetSummaryRequest(scope=scope)
-    matrix = messages.GetConfusionMatrixRequest(scope=scope)
-    timeline = messages.GetTimelineRequest(scope=scope)
-    first = stub.GetSummary(summary)
-    assert first.summary.accuracy.trials > 0.98 * written * (1 - 1 / DAYS)
-    for _ in range(calls):
-        minute = int(time.time()) // 60
-        history.commit(store, history.cells_of(rng, minute, 20, classes, 0), minute)
-        for name, call, request in (
-            ("summary cold", stub.GetSummary, summary),
-            ("summary cached", stub.GetSummary, summary),
-            ("matrix cached", stub.GetConfusionMatrix, matrix),
-        ):
-            began = time.perf_counter()
-            call(request)
-            times[name].append((time.perf_counter() - began) * 1000)
-    for _ in range(max(3, calls // 20)):
-        minute = int(time.time()) // 60
-        history.commit(store, history.cells_of(rng, minute, 20, classes, 0), minute)
-        began = time.perf_counter()
-        stub.GetTimeline(timeline)
-        times["timeline cold"].append((time.perf_counter() - began) * 1000)
-    channel.close()
-    return times
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A reader that is asked, and the store that it answers out of."""
+
+    address: str
+    store: Any
+    classes: int
+    pid: int
+
+    def ask(self, calls: int, written: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+        """Milliseconds of each call, and the reader's processor time of a call, by question."""
+        rng = np.random.default_rng(1)
+        times: dict[str, list[float]] = {}
+        used: dict[str, float] = {}
+        channel = grpc.insecure_channel(
+            self.address, [("grpc.max_receive_message_length", 64 << 20)]
+        )
+        stub = EvaluationServiceStub(channel)
+        scope = messages.Scope(name="models/m/versions/1")
+        scope.last.FromSeconds(DAYS * 86_400)
+        summary = messages.GetSummaryRequest(scope=scope)
+        first = stub.GetSummary(summary)
+        assert first.summary.accuracy.trials > 0.98 * written * (1 - 1 / DAYS)
+        questions = (
+            ("summary cold", stub.GetSummary, summary, calls, True),
+            ("summary cached", stub.GetSummary, summary, calls, False),
+            (
+                "matrix cached",
+                stub.GetConfusionMatrix,
+                messages.GetConfusionMatrixRequest(scope=scope),
+                calls,
+                False,
+            ),
+            (
+                "timeline cold",
+                stub.GetTimeline,
+                messages.GetTimelineRequest(scope=scope),
+                max(2, calls // 20),
+                True,
+            ),
+        )
+        for name, call, request, number, cold in questions:
+            before = cpu_of(self.pid)
+            for _ in range(number):
+                if cold:
+                    minute = int(time.time()) // 60
+                    cells = history.cells_of(rng, minute, 20, self.classes, 0)
+                    history.commit(self.store, cells, minute)
+                began = time.perf_counter()
+                call(request)
+                times.setdefault(name, []).append((time.perf_counter() - began) * 1000)
+            used[name] = (cpu_of(self.pid) - before) * 1000 / number
+        channel.close()
+        return times, used

@@ -159,7 +159,7 @@ async def test_records_deleted_beyond_the_position_stop_that_shard_alone(world, 
         await until(lambda: causes(world)[1][0] != "", "one stopped")
     ((cause, told),) = [each for each in causes(world) if each[0]]
     assert "records were lost to retention" in cause
-    assert "rebuild the shard" in told
+    assert "leadline rebuild --reset" in told
     assert world.positions()[1][side] == position
 
 

@@ -179,12 +179,12 @@ def check_partitions(
         if state is None:
             return StoppedError(
                 f"Topic {name!r} does not exist any more.",
-                "Restore it from its mirror, or create it anew and rebuild the shards.",
+                "Restore it from its mirror, or create it anew: `leadline rebuild --reset`.",
             )
         if known and state.topic_id != known:
             return StoppedError(
                 f"Topic {name!r} was re-created: its id was {known} and is {state.topic_id}.",
-                "Restore the topic from its mirror, or rebuild the shards.",
+                "Restore the topic from its mirror, or count on: `leadline rebuild --reset`.",
             )
         if state.partitions != stream.partitions:
             return StoppedError(

@@ -24,6 +24,7 @@ from leadline.metrics.core.figures import (
 )
 from leadline.metrics.core.scope import EVERYTHING, Numbers, Window
 from leadline.records.cells import CellKind, Cells, Series, concatenate, select, split_index
+from leadline.records.keys import sum_by_key
 
 Shards = Mapping[str, Cells]
 
@@ -192,15 +193,14 @@ def _by_group(
     index: npt.NDArray[np.uint64], counts: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
 ) -> dict[int, Tally]:
     """Sums by index within each group."""
-    order = np.argsort(group, kind="stable")
-    present, starts = np.unique(group[order], return_index=True)
+    high, low = (index >> np.uint64(32)).astype(np.uint32), index.astype(np.uint32)
+    (number, high, low), sums = sum_by_key((group.astype(np.uint32), high, low), counts)
+    joined = high.astype(np.uint64) << np.uint64(32) | low
+    present, starts = np.unique(number, return_index=True)
     parts = zip(
-        present.tolist(),
-        np.split(index[order], starts[1:]),
-        np.split(counts[order], starts[1:]),
-        strict=True,
+        present.tolist(), np.split(joined, starts[1:]), np.split(sums, starts[1:]), strict=True
     )
-    return {number: tally(part_index, part_count) for number, part_index, part_count in parts}
+    return {step: Tally(part_index, part_count) for step, part_index, part_count in parts}
 
 
 @dataclass(frozen=True, slots=True)

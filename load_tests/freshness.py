@@ -25,6 +25,7 @@ from load_tests.servers import CLOCK, World, world
 from load_tests.traffic import CLASSES, Shape, time_ordered_ids
 
 from leadline.records.batches import LabelBatch, LabelHeader, PredictionBatch, PredictionHeader
+from leadline.runtime.clock import SystemClock
 from leadline.runtime.log.port import LABELS, PREDICTIONS
 from leadline.v1 import evaluation_pb2 as messages
 from leadline.v1.evaluation_pb2_grpc import EvaluationServiceStub
@@ -141,7 +142,7 @@ class Sender:
         while due - begin < seconds:
             events += self.one()
             due += self._pause
-            time.sleep(max(due - time.monotonic(), 0.0))
+            SystemClock().sleep(max(due - time.monotonic(), 0.0))
         self._writer.flush(30)
         self._writer.close()
         return events
@@ -170,13 +171,13 @@ class Watcher(threading.Thread):
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
                     return
-                time.sleep(0.1)  # nothing is counted yet
+                SystemClock().sleep(0.1)  # nothing is counted yet
 
     def wait(self, total: int, seconds: float) -> None:
         """Returns when that many were seen, or the time has passed."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and (not self.labelled or self.labelled[-1] < total):
-            time.sleep(0.05)
+            SystemClock().sleep(0.05)
 
     def close(self) -> None:
         self._channel.close()

@@ -8,7 +8,6 @@ service.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from leadline.records.batches import LabelBatch, LabelHeader, PredictionBatch, PredictionHeader
 from leadline.records.ids import partition_of
+from leadline.runtime.clock import SystemClock
 from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, LogWriter, Stream
 from leadline.wire.batches import encode_labels, encode_predictions
 
@@ -99,7 +99,7 @@ def fill(log: Log, stream: Stream, shape: Shape, now_us: int, seed: int = 1) -> 
 def _pass_time(writer: LogWriter) -> None:
     """What is written next has a later append time: consumers that order by it need that."""
     writer.flush(120)
-    time.sleep(0.05)
+    SystemClock().sleep(0.05)
 
 
 def fill_singles(log: Log, stream: Stream, shape: Shape, now_us: int, seed: int = 1) -> Expected:

@@ -152,6 +152,7 @@ class Cache:
         self._manifest.vector[side] = (held.p, held.l)[side]
         self._manifest.clocks[side] = held.clocks[side]
         self._save(store, held)
+        self._files.relax()
 
     def drop(self, store: PendingStore, held: Held, gone: list[Segment]) -> None:
         """Forgets segments that have left the store: the manifest first, then the files."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import weakref
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,6 +41,9 @@ class CacheFiles(Protocol):
 
     def checksum(self, name: str) -> int | None:
         """CRC-32 of the content; None without the file."""
+
+    def relax(self) -> None:
+        """Gives back what memory mapped files take; they stay readable."""
 
     def delete(self, name: str) -> None:
         """Deletes the file, if it is there. What was read of it stays readable."""
@@ -76,6 +80,7 @@ class DiskFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         self._lock = (folder / LOCK).open("wb")
         try:
             _lock(self._lock.fileno())
@@ -122,7 +127,14 @@ class DiskFiles:
             return None
         if hasattr(mmap, "MADV_RANDOM"):
             mapped.madvise(mmap.MADV_RANDOM)  # lookups are scattered: reading ahead fills memory
+        self._mapped.add(mapped)
         return memoryview(mapped)
+
+    def relax(self) -> None:
+        """Gives back the memory of mapped pages; the system keeps what it has room for."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for mapped in self._mapped:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def checksum(self, name: str) -> int | None:
         """CRC-32 of the content, read once and not kept; None without the file."""
@@ -171,6 +183,9 @@ class MemoryFiles:
         """CRC-32 of the content; None without the file."""
         content = self._files.get(name)
         return None if content is None else zlib.crc32(content)
+
+    def relax(self) -> None:
+        """Nothing is mapped."""
 
     def delete(self, name: str) -> None:
         """Forgets the file, if it is there."""

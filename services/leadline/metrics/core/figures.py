@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from leadline.records.cells import RANK_NONE, RANKS_MAX, delay_bin_upper_ms, split_index
 from leadline.records.intervals import wilson
+from leadline.records.keys import sum_by_key
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -73,11 +74,9 @@ class Tally:
 
 def tally(index: U64, count: I64) -> Tally:
     """The sums by index; `index` and `count` are columns of equal length in any order."""
-    unique, inverse = np.unique(index, return_inverse=True)
-    sums = np.zeros(len(unique), np.int64)
-    np.add.at(sums, inverse, count)
-    kept = sums != 0
-    return Tally(unique[kept], sums[kept])
+    halves = (index >> np.uint64(32)).astype(np.uint32), index.astype(np.uint32)
+    (high, low), sums = sum_by_key(halves, count)
+    return Tally(high.astype(np.uint64) << np.uint64(32) | low, sums)
 
 
 NO_TALLY = Tally(np.empty(0, np.uint64), np.empty(0, np.int64))

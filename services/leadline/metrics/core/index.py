@@ -2,7 +2,7 @@
 
 A slot is a uint64: the upper half of the key's hash, and the row's number + 1 (0 is empty). Rows of
 one key are chained from the newest to the oldest. Nothing is ever removed but what came last, so no
-tombstones are needed; a full table is rebuilt at twice its size.
+tombstones are needed; a table that fills is rebuilt, larger.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from leadline.records.ids import U64
 SLOTS_MIN = 4096
 LOAD_MAX = 0.5
 """Beyond this the probes get long."""
+GROWTH = 16
+"""Slots a row of a rebuilt table: it lasts until there are eight times as many rows."""
 _ROW = np.uint64(0xFFFF_FFFF)
 _TAG = np.uint64(32)
 
@@ -49,7 +51,7 @@ class KeyIndex:
         self._low.extend(count)[:] = keys.low
         before = self._before.extend(count)
         if len(self) > LOAD_MAX * len(self._slots):
-            self._rebuild(4 * len(self))
+            self._rebuild(GROWTH * len(self))
         else:
             self._insert(first)
         return before >= 0
@@ -80,7 +82,7 @@ class KeyIndex:
             return
         if size < self._rebuilt:
             self._cut_columns(size)
-            self._rebuild(4 * size)
+            self._rebuild(GROWTH * size)
             return
         keys = Keys(self._hash.values[size:].copy(), self._low.values[size:].copy())
         before = self.before[size:].copy()
@@ -127,7 +129,9 @@ class KeyIndex:
 
     def _link(self, place: I64, rows: I64, before: I64, last: Bools) -> None:
         """Chains rows of one key among the new ones; marks in `last` the newest of each key."""
-        several = np.flatnonzero(np.isin(place, place[~last]))
+        shared = np.zeros(len(self._slots), np.bool_)
+        shared[place[~last]] = True
+        several = np.flatnonzero(shared.take(place))
         several = several[np.argsort(place[several], kind="stable")]
         follows = place[several[1:]] == place[several[:-1]]
         before[several[1:][follows]] = rows[several[:-1][follows]]

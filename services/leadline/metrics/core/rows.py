@@ -97,6 +97,10 @@ def _take_whole(table: npt.NDArray[Any], rows: I64) -> npt.NDArray[Any]:
     return whole.view(table.dtype).reshape(len(rows), -1)
 
 
+GROWTH = 8
+"""A full array is replaced by one so many times as long: what is not written takes no memory."""
+
+
 class Growing:
     """An array that grows at its end and can be cut there.
 
@@ -120,7 +124,7 @@ class Growing:
         """A view of `count` new rows at the end, to be filled."""
         begin, end = self._size, self._size + count
         if end > len(self._values):
-            shape = (max(end, 2 * len(self._values)), *self._values.shape[1:])
+            shape = (max(end, GROWTH * len(self._values)), *self._values.shape[1:])
             wide = np.empty(shape, self._values.dtype)
             plain(wide)[:begin] = plain(self._values)[:begin]
             self._values = wide

@@ -7,7 +7,7 @@ immutable, on disk. The store keeps rows and decides nothing: what they mean is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -266,12 +266,12 @@ class PendingStore:
     def codes(self, found: Found) -> Iterator[tuple[Form, I64, Codes]]:
         """The kept scores of predictions: (form, positions in `found`, codes), by source."""
         forms = found.rows["form"]
-        for number in np.unique(forms).tolist():
+        for number in distinct(forms):
             if not self.forms[number].width:
                 continue
             of_form = np.flatnonzero(forms == number)
             sources = found.source[of_form]
-            for source in np.unique(sources).tolist():
+            for source in distinct(sources):
                 at = of_form[sources == source]
                 kept = self._kept(source, number)
                 yield self.forms[number], at, kept.take(found.rows["at"][at].astype(np.int64))
@@ -320,6 +320,15 @@ class PendingStore:
             for column in (*self._codes.values(), *self._classes.values()):
                 column.cut(0)
         self.mark_undo()
+
+
+def distinct(values: npt.NDArray[Any]) -> list[int]:
+    """The different numbers in ascending order; of one number alone without sorting."""
+    if not len(values):
+        return []
+    least, most = int(values.min()), int(values.max())
+    found: list[int] = [least] if least == most else np.unique(values).tolist()
+    return found
 
 
 def joined_found(parts: list[Found], dtype: np.dtype[np.void]) -> Found:

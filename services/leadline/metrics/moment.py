@@ -183,7 +183,8 @@ class Moment:
         cells = self._snapshot.cells(
             numbers, view.TIMELINE_KINDS, window.from_minute, window.to_minute
         )
-        late = delay_of(view.count(cells, numbers).delays).p95_seconds
+        delays = view.sums(concatenate(cells.values()), CellKind.DELAY)
+        late = delay_of(delays).p95_seconds
         settled = None if late is None else self._now_us - int(late * 1_000_000)
         return Timeline(basis, step, view.timeline(cells, window, step), settled)
 

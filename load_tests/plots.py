@@ -149,13 +149,18 @@ def _freshness(result: Result) -> str:
 
 
 def _pending(result: Result) -> str:
-    rows = [_bar(each) for each in result.figures if each.unit.endswith("CPU-s")]
+    rows = [_waiting(each) for each in result.figures if each.unit.endswith("CPU-s")]
     return bars("What waits: events a CPU-second by what is waiting", "events a CPU-second", rows)
 
 
 def _query(result: Result) -> str:
     rows = [_bar(each) for each in result.figures if each.name.endswith("p99")]
     return bars("Questions over 30 days, p99", "milliseconds over gRPC", rows, 100.0, log=True)
+
+
+def _waiting(each: Figure) -> Bar:
+    label = each.name.replace(" waiting,", ",").replace(" ids:", ":")
+    return Bar(label, each.value, each.low, each.high)
 
 
 def _bar(each: Figure) -> Bar:

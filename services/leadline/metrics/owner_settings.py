@@ -121,6 +121,12 @@ class OwnerSettings(BaseModel):
         gt=0,
         description="Rows that one commit may hold; bounds memory, and what a crash repeats.",
     )
+    gather_seconds: float = Field(
+        default=0.03,
+        ge=0,
+        description="How long rows are gathered for one commit after the first ones came: under a "
+        "steady load there is always one more, and figures would wait for a full commit.",
+    )
     idle_wait_seconds: float = Field(
         default=0.05,
         gt=0,

@@ -214,12 +214,13 @@ class ShardRun:
     # ------------------------------------------------------------------ reading
 
     def _gather(self, last: dict[int, Record]) -> StoppedError | None:
-        """Reads until the commit is full or nothing more is there at once.
+        """Reads until the commit is full, nothing more is there at once, or its time is over.
 
         Returns why a record is held back; those before it are read.
         """
         settings, rows = self._settings, 0
         skew_ms = int(settings.clock_skew_seconds * 1000)
+        monotonic, began = self._world.clock.monotonic_seconds, None
         while rows < settings.events_per_commit_max:
             read = 0
             for intake in self._due():
@@ -235,7 +236,9 @@ class ShardRun:
                         intake.seek(stretch.held_back)
                         return stretch.decoded.stopped
                 read += len(records)
-            if not read:
+            now = monotonic()
+            began = now if began is None else began
+            if not read or now - began >= settings.gather_seconds:
                 break
         return None
 

@@ -11,6 +11,7 @@ import numpy as np
 import oracle_full as oracle
 import pytest
 
+from leadline.metrics.cache.segment_file import decode_segment, encode_segment
 from leadline.metrics.core.arrivals import Places
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.core.numbering import SeriesNumbers
@@ -265,7 +266,10 @@ class Service:
         ):
             if len(side.rows) and self.random.random() < 0.3:
                 self.segments += 1
-                store.install(side, cut(self.segments))
+                segment = cut(self.segments)
+                content = b"".join(encode_segment(segment))
+                name = "predictions" if side is store.predictions else "labels"
+                store.install(side, decode_segment(content, name, segment.labelled))
         self.core.forget(self.clocks)
 
     def _add(self, delta):

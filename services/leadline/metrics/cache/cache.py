@@ -33,7 +33,7 @@ from leadline.metrics.core.store import PendingStore, Side
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 SIDES = ("predictions", "labels")
 
 

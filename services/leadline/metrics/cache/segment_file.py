@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.metrics.cache.files import Buffer
-from leadline.metrics.core.keys import Keys
 from leadline.metrics.core.rows import LABEL, PREDICTION, Codes
 from leadline.metrics.core.segment import Run, Segment
 
@@ -60,7 +59,7 @@ def decode_segment(content: Buffer, side: str, labelled: npt.NDArray[np.uint8]) 
         found[name] = np.frombuffer(content, dtype, count, at).reshape(size, *shape)
         at += count * dtype.itemsize
     runs = [
-        Run(Keys(found[f"hash{n}"], found[f"low{n}"]), found[f"rows{n}"], from_ms, to_ms)
+        Run(found[f"hash{n}"], found[f"place{n}"], from_ms, to_ms)
         for n, (from_ms, to_ms) in enumerate(header["times"])
     ]
     from_clock_ms, to_clock_ms = header["clocks"]
@@ -70,15 +69,23 @@ def decode_segment(content: Buffer, side: str, labelled: npt.NDArray[np.uint8]) 
         if name.startswith("codes")
     }
     return Segment(
-        header["number"], from_clock_ms, to_clock_ms, (runs[0], runs[1]), codes, labelled
+        number=header["number"],
+        from_clock_ms=from_clock_ms,
+        to_clock_ms=to_clock_ms,
+        low=found["low"],
+        rows=found["rows"],
+        runs=(runs[0], runs[1]),
+        codes=codes,
+        labelled=labelled,
     )
 
 
 def _columns(segment: Segment) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    yield "low", segment.low
+    yield "rows", segment.rows
     for number, run in enumerate(segment.runs):
-        yield f"hash{number}", run.keys.hash
-        yield f"low{number}", run.keys.low
-        yield f"rows{number}", run.rows
+        yield f"hash{number}", run.hash
+        yield f"place{number}", run.place
     for form, codes in segment.codes.items():
         yield f"codes{form}", codes.codes
         if codes.classes is not None:

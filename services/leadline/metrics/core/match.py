@@ -274,7 +274,7 @@ class _Step:
                 segment.from_clock_ms + int(windows.min()) < end
                 and segment.to_clock_ms + int(windows.max()) >= begin
             ):
-                parts += [(run.keys, run.rows) for run in segment.runs]
+                parts += segment.parts()
         for keys, rows in parts:
             closes = rows["clock_ms"] + windows[rows["rule"]]
             at = np.flatnonzero((closes >= begin) & (closes < end))

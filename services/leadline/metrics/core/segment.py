@@ -1,7 +1,7 @@
-"""Immutable runs of waiting rows, sorted by key: what the head of the pending store is cut into.
+"""Immutable segments of waiting rows: what the head of the pending store is cut into.
 
-A segment holds the rows of one stretch of one topic. Its rows lie in two runs, each sorted by the
-keys' hash, so that one binary search finds an id:
+A segment holds the rows of one stretch of one topic in log order, as the head did: cutting moves no
+row. Two runs of sorted hashes point to the rows, so that one binary search finds an id:
 
     run        predictions                          labels
     0 common   ids of the segment's own time        labels that had a pair when they came
@@ -14,13 +14,15 @@ at; both are searched for the labels of an id.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from leadline.metrics.core.keys import Keys
-from leadline.metrics.core.rows import I64, Bools, Codes, Form, Rows
+from leadline.metrics.core.rows import I64, Bools, Codes, Rows
+from leadline.records.batches import U32
 from leadline.records.ids import U64
 
 TRIMMED = 0.02
@@ -31,57 +33,71 @@ WIDENED = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Rows sorted by the hash of their key.
+    """An index of some rows of a segment, sorted by the hash of their key.
 
     Attributes:
-        keys: uint64 (n,) twice.
-        rows: PREDICTION or LABEL (n,).
+        hash: uint64 (n,), rising.
+        place: uint32 (n,), row in the segment.
         from_ms, to_ms: least and largest `id_time_ms` of its ids; (0, 2**64 - 1) searches always.
     """
 
-    keys: Keys
-    rows: Rows
+    hash: U64
+    place: U32
     from_ms: int = 0
     to_ms: int = 2**64 - 1
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.hash)
 
-    def find(self, keys: Keys) -> tuple[I64, I64]:
-        """All rows of some keys: (positions in `keys`, positions in the run), both int64 (m,)."""
-        at = np.searchsorted(self.keys.hash, keys.hash)
+    def find(self, keys: Keys, low: U64) -> tuple[I64, I64]:
+        """All rows of some keys: (positions in `keys`, rows in the segment), both int64 (m,).
+
+        Args:
+            keys: what is looked for.
+            low: the segment's.
+        """
+        at = np.searchsorted(self.hash, keys.hash)
         at[at == len(self)] = 0
-        hit = np.flatnonzero(self.keys.hash.take(at) == keys.hash) if len(self) else at[:0]
-        begin = at[hit]
-        end = np.searchsorted(self.keys.hash, keys.hash[hit], "right")
-        query, place = expand(begin, end)
-        query = hit[query]
-        same = self.keys.low.take(place) == keys.low[query]
+        hit = np.flatnonzero(self.hash.take(at) == keys.hash) if len(self) else at[:0]
+        end = np.searchsorted(self.hash, keys.hash[hit], "right")
+        query, found = expand(at[hit], end)
+        query, place = hit[query], self.place.take(found).astype(np.int64)
+        same = np.flatnonzero(low.take(place) == keys.low[query])
         return query[same], place[same]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The rows of one stretch of one topic.
+    """The rows of one stretch of one topic, in log order.
 
     Attributes:
         number: of the segment; grows with the log.
         from_clock_ms, to_clock_ms: least and largest log clock of its rows.
+        low: uint64 (n,), second half of each row's key.
+        rows: PREDICTION or LABEL (n,).
         runs: common and apart.
-        codes: kept scores by number of the form.
-        labelled: uint8, 1 where a prediction may have labels; run 0's rows, then run 1's. Mutable:
-            only ever set, and a needless 1 costs time alone.
+        codes: kept scores by number of the form; a row's are those `at` its place.
+        labelled: uint8 (n,), 1 where a prediction may have labels. Mutable: only ever set, and a
+            needless 1 costs time alone.
     """
 
     number: int
     from_clock_ms: int
     to_clock_ms: int
+    low: U64
+    rows: Rows
     runs: tuple[Run, Run]
     codes: dict[int, Codes]
     labelled: Any
 
     def __len__(self) -> int:
-        return len(self.runs[0]) + len(self.runs[1])
+        return len(self.rows)
+
+    def parts(self) -> Iterator[tuple[Keys, Rows]]:
+        """All rows with their keys, run by run."""
+        for run in self.runs:
+            place = run.place.astype(np.int64)
+            yield Keys(run.hash, self.low.take(place)), self.rows.take(place)
 
 
 def expand(begin: I64, end: I64) -> tuple[I64, I64]:
@@ -93,10 +109,19 @@ def expand(begin: I64, end: I64) -> tuple[I64, I64]:
     return owner, np.arange(total) - np.repeat(before - begin, counts)
 
 
-def sorted_run(keys: Keys, rows: Rows) -> tuple[Run, I64]:
-    """The run of some rows, and where each of its rows came from."""
-    order = _by_hash(keys.hash)
-    return Run(Keys(keys.hash.take(order), keys.low.take(order)), rows.take(order)), order
+def runs_of(hash_: U64, apart: Bools) -> tuple[Run, Run]:
+    """The common run of all rows but those apart, and the run of these."""
+    if not apart.any():
+        order = _by_hash(hash_)
+        nothing = Run(hash_[:0], np.empty(0, np.uint32))
+        return Run(hash_.take(order), order.astype(np.uint32)), nothing
+    found = []
+    for mask in (~apart, apart):
+        at = np.flatnonzero(mask)
+        own = hash_.take(at)
+        order = _by_hash(own)
+        found.append(Run(own.take(order), at.take(order).astype(np.uint32)))
+    return found[0], found[1]
 
 
 def _by_hash(hash_: U64) -> I64:
@@ -121,22 +146,3 @@ def outliers(id_ms: U64) -> Bools:
     margin = WIDENED * (high - low) + 1
     far: Bools = (times < low - margin) | (times > high + margin)
     return far
-
-
-def cut_codes(
-    codes: dict[int, Codes], rows: tuple[Rows, Rows], forms: list[Form]
-) -> dict[int, Codes]:
-    """Codes in the order of the runs' rows, whose `at` is renumbered in place."""
-    moved = {}
-    for number, kept in codes.items():
-        if not forms[number].width:
-            continue
-        at, begin = [], 0
-        for run in rows:
-            own = np.flatnonzero(run["form"] == number)
-            at.append(run["at"][own].astype(np.int64))
-            run["at"][own] = np.arange(begin, begin + len(own), dtype=np.uint32)
-            begin += len(own)
-        if begin:
-            moved[number] = kept.take(np.concatenate(at))
-    return moved

@@ -28,7 +28,7 @@ from leadline.metrics.core.rows import (
     Rows,
     concatenated,
 )
-from leadline.metrics.core.segment import Run, Segment, cut_codes, outliers, sorted_run
+from leadline.metrics.core.segment import Run, Segment, outliers, runs_of
 from leadline.records.ids import U64
 
 HEAD = 1 << 30
@@ -131,20 +131,20 @@ class Side:
         if not self.segments or not len(keys.hash):
             return
         span = (0, 2**64 - 1) if id_ms is None else (int(id_ms.min()), int(id_ms.max()))
-        wanted = []
-        for segment in self.segments:
-            begins = (0, len(segment.runs[0]))
-            for number, (run, begin) in enumerate(zip(segment.runs, begins, strict=True)):
-                near = run.from_ms <= span[1] and run.to_ms >= span[0] and len(run)
-                if near and segment.to_clock_ms >= from_ms and not (apart_only and number == 0):
-                    wanted.append((segment.number, run, begin))
+        wanted = [
+            (segment, run)
+            for segment in self.segments
+            for number, run in enumerate(segment.runs)
+            if run.from_ms <= span[1] and run.to_ms >= span[0] and len(run)
+            if segment.to_clock_ms >= from_ms and not (apart_only and number == 0)
+        ]
         if not wanted:
             return
         order = np.argsort(keys.hash)  # neighbours in a run are neighbours in the cache
         keys = keys.take(order)
         times = None if id_ms is None else id_ms[order]
-        for segment_number, run, begin in wanted:
-            yield from _found_in(segment_number, run, begin, keys, times, order)
+        for segment, run in wanted:
+            yield from _found_in(segment, run, keys, times, order)
 
     def mark(self, source: I64, place: I64) -> None:
         """Notes that these predictions may have labels."""
@@ -286,27 +286,24 @@ class PendingStore:
         return next(one for one in self.predictions.segments if one.number == number)
 
     def cut_predictions(self, number: int) -> Segment:
-        """The head of predictions as a segment; the head stays until `install`."""
-        side = self.predictions
-        keys, rows = side.index.keys, side.rows.values
+        """The head of predictions as a segment of views; the head stays until `install`."""
+        keys = self.predictions.index.keys
         id_ms = id_time_ms(ids_of(keys)[:, 0])
         apart = outliers(id_ms)
-        runs, marks = _cut(keys, rows, side.labelled.values, apart)
-        common = id_ms[~apart]
+        common, other = runs_of(keys.hash, apart)
+        times = id_ms[~apart]
+        first = Run(common.hash, common.place, int(times.min()), int(times.max()))
         codes = {
             form: Codes(self._classes[form].values if form in self._classes else None, kept.values)
             for form, kept in self._codes.items()
+            if len(kept)
         }
-        moved = cut_codes(codes, (runs[0].rows, runs[1].rows), self.forms)
-        first = Run(runs[0].keys, runs[0].rows, int(common.min()), int(common.max()))
-        return Segment(number, *_clocks(rows), (first, runs[1]), moved, marks)
+        return _cut(self.predictions, number, (first, other), codes)
 
     def cut_labels(self, number: int) -> Segment:
-        """The head of labels as a segment; the head stays until `install`."""
-        side = self.labels
-        rows = side.rows.values
-        runs, marks = _cut(side.index.keys, rows, side.labelled.values, rows["waiting"] != 0)
-        return Segment(number, *_clocks(rows), runs, {}, marks)
+        """The head of labels as a segment of views; the head stays until `install`."""
+        waiting = self.labels.rows.values["waiting"] != 0
+        return _cut(self.labels, number, runs_of(self.labels.index.keys.hash, waiting), {})
 
     def install(self, side: Side, segment: Segment) -> None:
         """Puts a segment in the place of the head it was cut from."""
@@ -348,7 +345,7 @@ def joined_found(parts: list[Found], dtype: np.dtype[np.void]) -> Found:
 
 
 def _found_in(
-    segment: int, run: Run, begin: int, keys: Keys, times: U64 | None, order: I64
+    segment: Segment, run: Run, keys: Keys, times: U64 | None, order: I64
 ) -> Iterator[Found]:
     """The rows of one run."""
     chosen = None
@@ -357,28 +354,23 @@ def _found_in(
     ):
         chosen = np.flatnonzero((times >= np.uint64(run.from_ms)) & (times <= np.uint64(run.to_ms)))
         keys = keys.take(chosen)
-    query, place = run.find(keys)
+    query, place = run.find(keys, segment.low)
     if len(query):
         query = query if chosen is None else chosen[query]
-        source = np.full(len(place), segment)
-        yield Found(order[query], source, begin + place, run.rows.take(place))
+        source = np.full(len(place), segment.number)
+        yield Found(order[query], source, place, segment.rows.take(place))
 
 
-def _cut(
-    keys: Keys, rows: Rows, labelled: npt.NDArray[np.uint8], apart: Bools
-) -> tuple[tuple[Run, Run], npt.NDArray[np.uint8]]:
-    """The rows in two runs, and the marks in their order."""
-    runs, marks = [], []
-    for mask in (~apart, apart):
-        at = np.flatnonzero(mask)
-        everything = len(at) == len(rows)
-        run, order = sorted_run(
-            keys if everything else keys.take(at), rows if everything else rows.take(at)
-        )
-        runs.append(run)
-        marks.append(labelled.take(order if everything else at[order]))
-    return (runs[0], runs[1]), np.concatenate(marks)
-
-
-def _clocks(rows: Rows) -> tuple[int, int]:
-    return int(rows["clock_ms"].min()), int(rows["clock_ms"].max())
+def _cut(side: Side, number: int, runs: tuple[Run, Run], codes: dict[int, Codes]) -> Segment:
+    rows = side.rows.values
+    clock = rows["clock_ms"]
+    return Segment(
+        number=number,
+        from_clock_ms=int(clock.min()),
+        to_clock_ms=int(clock.max()),
+        low=side.index.keys.low,
+        rows=rows,
+        runs=runs,
+        codes=codes,
+        labelled=side.labelled.values.copy(),
+    )

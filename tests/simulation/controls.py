@@ -126,7 +126,7 @@ class _AnyHistory(Cache):
     def _read(self):
         found = super()._read()
         if found is not None:
-            found["history"] = mark_of(self._history, found["vector"])
+            found["history"] = mark_of(self._history, found["as_of"])
         return found
 
 

@@ -43,8 +43,6 @@ class PlainRun:
         self._rows = self._store.shard_rules(SHARD)
         self._exceptions = self._store.shard_exceptions(SHARD)
         self._series = self._store.shard_series(SHARD)
-        for reader, position in zip(self._readers, (self._state.p, self._state.l), strict=True):
-            reader.seek(position)
 
     def _newest(self):
         return self._store.shard_rules(SHARD)[-1].rules
@@ -57,6 +55,8 @@ class PlainRun:
         self._state = after
 
     def round(self):
+        for reader, position in zip(self._readers, (self._state.p, self._state.l), strict=True):
+            reader.seek(position)  # what was read before and not committed is read again
         batches = [reader.poll(self._owner.rows_max, 0.0) for reader in self._readers]
         if not any(batches):
             return True

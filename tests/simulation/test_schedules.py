@@ -47,11 +47,6 @@ COVERED = (
 """What must have happened, each at least ten times: else the schedules have no teeth."""
 
 
-OPEN = pytest.mark.xfail(
-    strict=True, reason="seed 17272: default labels are missed where a log clock jumps far ahead"
-)
-
-
 @pytest.fixture(scope="module")
 def results():
     """Chunks of seeds, played by as many processes as there are processors."""
@@ -63,13 +58,7 @@ def results():
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "begin",
-    [
-        pytest.param(begin, marks=OPEN) if begin == 17_000 else begin
-        for begin in range(0, SCHEDULES, CHUNK)
-    ],
-)
+@pytest.mark.parametrize("begin", range(0, SCHEDULES, CHUNK))
 def test_the_truth_is_what_the_oracle_says_after_every_step(results, begin):
     played, _, words = results[begin].result()
     assert words is None, words
@@ -87,7 +76,6 @@ def test_everything_that_may_go_wrong_did(results):
     assert not {name: count for name, count in rare.items() if count < 10}
 
 
-@pytest.mark.xfail(strict=True, reason="seed 237: the check of log clocks is too strict")
 def test_an_owner_as_simple_as_can_be_passes_too():
     """What the simulator expects is no more than the counting rules."""
     for seed in range(300):

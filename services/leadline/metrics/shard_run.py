@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from leadline.metrics.cache.cache import Cache, Held, Identity
-from leadline.metrics.cache.history import History
+from leadline.metrics.cache.history import History, goes_on_from, mark_of
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.core.numbering import SeriesNumbers
 from leadline.metrics.core.shard import Delta, ShardCore
@@ -144,14 +144,24 @@ class ShardRun:
         return History(self._rules.rows, series.known, exceptions)
 
     def _follow(self) -> None:
-        """Takes over the state of the owner that moved on."""
+        """Takes over the state of the owner that moved on.
+
+        Raises:
+            RebuiltError: what is held rests on other facts than the truth's of now: the shard was
+                rebuilt, or restored from a backup and counted on from there.
+        """
+        vector = (self._held.p, self._held.l)
+        mark = mark_of(self._history(self._core.series), vector)
         state, rules = agree_on_rules(self._world, self._name)
-        if state.epoch != self._state.epoch:
-            raise RebuiltError(f"Shard {self._name} was rebuilt.", "It is read anew by itself.")
         state = self._with_topics(state)
-        self._core.set_series(self._read_facts())
-        self._core.set_rules(rules.rows)
+        series = self._read_facts()
+        ahead = vector[0] > state.p or vector[1] > state.l
+        same = state.epoch == self._state.epoch and not ahead
         self._state, self._rules, self._fenced = state, rules, False
+        if not (same and goes_on_from(self._history(series), mark, vector)):
+            raise RebuiltError(f"Shard {self._name} has another past now.", "It is read anew.")
+        self._core.set_series(series)
+        self._core.set_rules(rules.rows)
 
     def _with_topics(self, state: ShardState) -> ShardState:
         world = self._world

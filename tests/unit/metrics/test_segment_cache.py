@@ -245,6 +245,8 @@ OLD = History((RULES,), (Series("m", "1", "m"), Series(task="m")), (ExceptionRow
     [
         (OLD, True),
         (OLD._replace(rules=(RULES, RulesRow(1, 70, 60, Rules(1)))), True),
+        (OLD._replace(rules=(RULES, RulesRow(1, 69, 60, Rules(1)))), False),
+        (OLD._replace(rules=(RULES, RulesRow(1, 70, 59, Rules(1)))), False),
         (OLD._replace(series=(*OLD.series, Series("m", "2", "m"))), True),
         (OLD._replace(exceptions=(*OLD.exceptions, ExceptionRow(0, 70, 71, 5))), True),
         (OLD._replace(exceptions=(*OLD.exceptions, ExceptionRow(1, 59, 61, 5))), False),

@@ -148,7 +148,6 @@ class Cache:
         store.install(mine, decode_segment(content, SIDES[side], segment.labelled))
         self._manifest.files.append(_File(side, number, name, checksum, "", 0))
         self._manifest.next_number += 1
-        self._history = held.history
         self._manifest.vector[side] = (held.p, held.l)[side]
         self._manifest.clocks[side] = held.clocks[side]
         self._save(store, held)
@@ -172,14 +171,14 @@ class Cache:
     def _save(self, store: PendingStore, held: Held) -> None:
         """Writes marks that have changed, then the manifest, then deletes what it left behind."""
         old = self._write_marks(store.predictions)
-        manifest = self._manifest
+        manifest, self._history = self._manifest, held.history
         manifest.as_of = [held.p, held.l]
         body = {
             "format": FORMAT,
             "identity": asdict(self._identity),
             "vector": manifest.vector,
             "as_of": manifest.as_of,
-            "history": mark_of(self._history, manifest.vector),
+            "history": mark_of(self._history, manifest.as_of),
             "clocks": manifest.clocks,
             "next_number": manifest.next_number,
             "forms": [list(form) for form in store.forms],
@@ -233,7 +232,7 @@ class Cache:
             raise ValueError(f"it belongs to {identity}")
         if found["as_of"][0] > p or found["as_of"][1] > l:
             raise ValueError(f"it is at {found['as_of']}, ahead of the truth at ({p}, {l})")
-        if not goes_on_from(self._history, Mark(*found["history"]), found["vector"]):
+        if not goes_on_from(self._history, Mark(*found["history"]), found["as_of"]):
             raise ValueError("it belongs to another history of the truth")
         manifest = _Manifest(
             found["vector"],

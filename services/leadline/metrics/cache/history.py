@@ -56,6 +56,12 @@ def mark_of(history: History, vector: Sequence[int]) -> Mark:
 
 
 def goes_on_from(history: History, mark: Mark, vector: Sequence[int]) -> bool:
-    """Whether a history is that of the mark, or the same one later."""
+    """Whether a history is that of the mark, or the same one later.
+
+    Rules that came after the mark must begin at its vector or above: rows below it were read
+    without them.
+    """
     begin = History(history.rules[: mark.rules], history.series[: mark.series], history.exceptions)
-    return mark_of(begin, vector) == mark
+    later = history.rules[mark.rules :]
+    ours = all(row.from_p >= vector[0] and row.from_l >= vector[1] for row in later)
+    return ours and mark_of(begin, vector) == mark

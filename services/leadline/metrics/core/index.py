@@ -16,7 +16,7 @@ from leadline.records.ids import U64
 SLOTS_MIN = 4096
 LOAD_MAX = 0.5
 """Beyond this the probes get long."""
-GROWTH = 16
+GROWTH = 4
 """Slots a row of a rebuilt table: it lasts until there are eight times as many rows."""
 _ROW = np.uint64(0xFFFF_FFFF)
 _TAG = np.uint64(32)

@@ -72,7 +72,9 @@ class Log:
             slices_per_version_max=rng.choice([1, 2, 100]),
             pairs_max=rng.choice([0, 1, 2, 4]),
             default_labels=rng.choice([{}, {}, {"a": 1}, {"a": 0, "b": 2}]),
-            kinds=frozenset(rng.choice([["pairs", "scores"], ["pairs"], ["scores"], []])),
+            kinds=frozenset(
+                rng.choice([["pairs", "scores", "strata"], ["pairs", "strata"], ["scores"], []])
+            ),
         )
 
     def _side(self, size, make):

@@ -9,7 +9,7 @@ import random
 from simulation import steps as s
 from simulation.records import BARE, CLASSES, DENSE, FOREIGN, TASKS, TICK_MS, TOP, Said, Told
 
-from leadline.records.rules import PAIRS, SCORES, Rules
+from leadline.records.rules import PAIRS, SCORES, STRATA, Rules
 
 OWNERS = 3
 EFFECTS = ("store.commit", "store", "log.poll", "log.flush", "log", "files", "files.write", None)
@@ -121,7 +121,7 @@ class _Maker:
             slices_per_version_max=rng.choice((1, 2, 1000)),
             pairs_max=rng.choice((1, 2, 4)),
             default_labels=defaults,
-            kinds=frozenset(kind for kind in (PAIRS, SCORES) if rng.random() < 0.7),
+            kinds=frozenset(kind for kind in (PAIRS, SCORES, STRATA) if rng.random() < 0.7),
         )
 
     # ------------------------------------------------------------------------------ producers

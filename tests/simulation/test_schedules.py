@@ -38,7 +38,17 @@ COVERED = (
     *(
         f"cell {kind}"
         for kind in (
-            *("PREDICTED", "CONFUSION", "RANK", "DELAY", "SCORES", "DUPLICATE", "SUPERSEDED"),
+            *(
+                "PREDICTED",
+                "CONFUSION",
+                "RANK",
+                "DELAY",
+                "SCORES",
+                "STRATUM",
+                "STRATUM_LABELLED",
+                "DUPLICATE",
+                "SUPERSEDED",
+            ),
             *("DEFAULTED", "PAIR", "PAIR_OVERFLOW", "UNMATCHED", "CLAMPED", "UNOBSERVED"),
             *("DEAD", "ADDED", "RETRACTED"),
         )

@@ -8,6 +8,7 @@ from oracle_full import clamp, join
 
 HISTORY = ("ADDED", "RETRACTED")
 CELLS_LOOKED_AT = 200
+HOURLY = ("SCORES", "STRATUM", "STRATUM_LABELLED")
 LOW = 0xFFFFFFFF
 
 
@@ -105,7 +106,7 @@ def suspects(differences, facts, most=5):
         kind, series, minute, index = difference.key
         fitting = {
             (task, id_bytes)
-            for task, id_bytes, said in places.get((*series[:3], kind == "SCORES", minute), ())
+            for task, id_bytes, said in places.get((*series[:3], kind in HOURLY, minute), ())
             if _fits(kind, index, said, trues[task, id_bytes])
         }
         for one in fitting:

@@ -21,6 +21,7 @@ RETRACTED = 0xFFFFFFFF
 RANKS = 7  # ranks that are told apart; also the rank of what is beyond them
 DENSE_CLASSES = 64  # up to so many classes every score is kept
 SCORES = 10  # else so many
+EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 MINUTE_MS = 60_000
 MINUTE_US = 60_000_000
 NOBODY = ("", "", "", ())
@@ -42,7 +43,7 @@ class Rule:
     slices_per_version_max: int = 1_000
     pairs_max: int = 4
     default_labels: dict = field(default_factory=dict)  # task -> class
-    kinds: frozenset = frozenset({"pairs", "scores"})
+    kinds: frozenset = frozenset({"pairs", "scores", "strata"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +307,9 @@ def _count_id(truth, predictions, labels):
     pairs = {}  # place of a generation -> true class of its pair
     for g in generations:
         truth.add("PREDICTED", g.series, g.minute, g.row.predicted)
+        if "strata" in g.rule.kinds and g.row.predicted < 1 << 28:
+            index = g.row.predicted << 32 | band(g.row)
+            truth.add("STRATUM", g.series, g.minute - g.minute % 60, index)
         within = [label for label in labels if _in_window(label, g)]
         met.update(label.place for label in within)
         _count_labels(truth, g, within, pairs)
@@ -382,6 +386,9 @@ def _count_pair(truth, g, true):
         for class_, score in kept_scores(g.row):
             index = class_ << 32 | (class_ == true) << 16 | score_code(score)
             truth.add("SCORES", g.series, hour, index)
+    if "strata" in g.rule.kinds and g.row.predicted < 1 << 28:
+        index = true << 32 | g.row.predicted << 4 | band(g.row)
+        truth.add("STRATUM_LABELLED", g.series, g.minute - g.minute % 60, index)
 
 
 def _count_versions(truth, b, generations, pairs):
@@ -437,6 +444,14 @@ def kept_scores(row):
             return list(enumerate(row.scores))
         return [(c, row.scores[c]) for c in best_first(row)[:SCORES]]
     return list(zip(row.top, row.top_scores, strict=False))[:SCORES]
+
+
+def band(row):
+    """0 to 14 by the score of the predicted class; 15 where that is not kept."""
+    for class_, score in kept_scores(row):
+        if class_ == row.predicted:
+            return sum(score_code(edge) <= score_code(score) for edge in EDGES)
+    return 15
 
 
 def float32(number):

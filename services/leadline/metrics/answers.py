@@ -9,6 +9,7 @@ from leadline.metrics.core import view
 from leadline.metrics.core.figures import Figures, Tally
 from leadline.metrics.core.notices import Notice
 from leadline.metrics.core.scope import Position, Window
+from leadline.metrics.core.timeline import Step
 from leadline.records.models import ModelSpec
 from leadline.runtime.store.port import VersionSeen
 
@@ -65,7 +66,7 @@ class Timeline:
 
     basis: Basis
     step_minutes: int
-    steps: tuple[view.Step, ...]
+    steps: tuple[Step, ...]
     settled_until_us: int | None
 
 

@@ -18,6 +18,7 @@ from leadline.metrics.answers import (
     Timeline,
 )
 from leadline.metrics.core import scope as scopes
+from leadline.metrics.core import timeline as timelines
 from leadline.metrics.core import view
 from leadline.metrics.core.figures import Figures, Tally, confusion_of, delay_of, figures
 from leadline.metrics.core.notices import Facts, notices
@@ -25,6 +26,7 @@ from leadline.metrics.core.scope import EVERYTHING, Last, Position, Scope, Windo
 from leadline.records.cells import CellKind, Cells, Series, concatenate
 from leadline.records.errors import NotFoundError, UsageError
 from leadline.runtime.store.port import ShardState, Snapshot, VersionSeen
+from leadline.runtime.store.sum_cache import OverTime, SumCache
 
 STEPS_MAX = 2000
 """Steps of one timeline: more than any screen has pixels, and each costs some 50 us."""
@@ -55,7 +57,15 @@ class Cache:
 
 
 class Moment:
-    """One snapshot at one wall time; lives as long as the snapshot."""
+    """One snapshot at one wall time; lives as long as the snapshot.
+
+    Args:
+        snapshot: answers come out of it.
+        vector, exact_until_ms: where it holds.
+        now_us: the wall time.
+        cache: answers of before.
+        sums: sums of stored cells of before.
+    """
 
     def __init__(
         self,
@@ -64,12 +74,14 @@ class Moment:
         exact_until_ms: int,
         now_us: int,
         cache: Cache,
+        sums: SumCache,
     ) -> None:
         self._snapshot = snapshot
         self._vector = vector
         self._exact_until_ms = exact_until_ms
         self._now_us = now_us
         self._cache = cache
+        self._sums = sums
         self._rows: list[ModelRow] | None = None
         self._series: list[tuple[str, int, Series]] | None = None
 
@@ -180,13 +192,18 @@ class Moment:
 
     def _timeline(self, scope: Scope, basis: Basis, window: Window, step: int) -> Timeline:
         numbers = scopes.of_version(self._all_series(), scope.model, scope.version, scope.slices)
-        cells = self._snapshot.cells(
-            numbers, view.TIMELINE_KINDS, window.from_minute, window.to_minute
+        cells = self._snapshot.folded(
+            timelines.Margins(step),
+            numbers,
+            timelines.TIMELINE_KINDS,
+            window.from_minute,
+            window.to_minute,
+            self._sums,
         )
         delays = view.sums(concatenate(cells.values()), CellKind.DELAY)
         late = delay_of(delays).p95_seconds
         settled = None if late is None else self._now_us - int(late * 1_000_000)
-        return Timeline(basis, step, view.timeline(cells, window, step), settled)
+        return Timeline(basis, step, timelines.timeline(cells, window, step), settled)
 
     def _slices(self, scope: Scope, basis: Basis) -> SliceList:
         series = self._all_series()
@@ -213,8 +230,10 @@ class Moment:
             scopes.of_tasks(series, scopes.tasks_of(series, scope.model, scope.version)),
         )
         kinds = (*view.SCOPED_KINDS, *view.BESIDE_KINDS)
-        read = self._snapshot.cells if by_minute else self._snapshot.totals
-        return read(numbers, kinds, window.from_minute, window.to_minute)
+        minutes = (window.from_minute, window.to_minute)
+        if by_minute:
+            return self._snapshot.cells(numbers, kinds, *minutes)
+        return self._snapshot.folded(OverTime(), numbers, kinds, *minutes, self._sums)
 
     def _histories(self, versions: Sequence[tuple[str, str]]) -> tuple[History, ...]:
         series = self._all_series()

@@ -24,6 +24,7 @@ from leadline.records.errors import LeadlineError, NotFoundError, UsageError
 from leadline.runtime.clock import Clock
 from leadline.runtime.log.port import LABELS, PREDICTIONS, Log, LogWriter, Stream
 from leadline.runtime.log.topics import needed_events_ms, require_topics
+from leadline.runtime.memory import keep_freed_memory
 from leadline.runtime.store.blob import BlobStore
 from leadline.runtime.store.port import TruthKeeper
 from leadline.runtime.store.resolution import DAY, HOUR, Retention
@@ -80,6 +81,7 @@ class OwnerService:
             UsageError: a topic or the store is not as it must be.
             TransientError: the log or the store does not answer.
         """
+        keep_freed_memory()
         await asyncio.to_thread(self._check)
         self._writer = self._log.writer()
         world = World(

@@ -94,10 +94,10 @@ class OwnerSettings(BaseModel):
         default_factory=dict,
         description="By task, the class number that is true when no label came in the window.",
     )
-    optional_kinds: tuple[Literal["pairs", "scores"], ...] = Field(
-        default=("pairs", "scores"),
+    optional_kinds: tuple[Literal["pairs", "scores", "strata"], ...] = Field(
+        default=("pairs", "scores", "strata"),
         description="Optional cells: 'scores' for curves and thresholds, 'pairs' to compare "
-        "versions.",
+        "versions, 'strata' for rates that hold for all traffic and calibration by confidence.",
     )
     clock_skew_seconds: float = Field(
         default=300.0,

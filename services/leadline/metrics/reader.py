@@ -18,9 +18,12 @@ from leadline.records.cases import Case
 from leadline.records.errors import NotFoundError
 from leadline.runtime.clock import Clock
 from leadline.runtime.store.port import CaseQuery, TruthStore
+from leadline.runtime.store.sum_cache import SumCache
 
 CACHE_ENTRIES = 256
 """Answers kept; one of 1,000 classes holds about 0.5 MB, so at most about 128 MB."""
+SUMS_BYTES = 128 * 1024 * 1024
+"""Sums of stored cells kept from answer to answer."""
 
 
 class Reader:
@@ -30,6 +33,8 @@ class Reader:
         store: where the truth is.
         clock: for windows that end now.
         cache_entries: answers kept at most.
+        sums_bytes: of sums of stored cells, which outlive the vector: answers are computed from
+            those that still hold; 0 keeps none.
         ends: the ends of the topics, when the reader can see the log; then `exact_until_ms` is
             exact, else it is a lower bound.
     """
@@ -40,11 +45,13 @@ class Reader:
         clock: Clock,
         *,
         cache_entries: int = CACHE_ENTRIES,
+        sums_bytes: int = SUMS_BYTES,
         ends: Callable[[], Ends | None] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._cache = Cache(cache_entries)
+        self._sums = SumCache(sums_bytes)
         self._ends = ends
 
     def vector(self) -> tuple[Position, ...]:
@@ -144,7 +151,7 @@ class Reader:
         with self._store.snapshot() as snapshot:
             vector = positions(snapshot)
             until = self._exact_until_ms(vector)
-            yield Moment(snapshot, vector, until, self._clock.now_us(), self._cache)
+            yield Moment(snapshot, vector, until, self._clock.now_us(), self._cache, self._sums)
 
     def _exact_until_ms(self, vector: tuple[Position, ...]) -> int:
         ends = self._ends() if self._ends else None

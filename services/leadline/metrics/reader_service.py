@@ -50,7 +50,13 @@ class ReaderService:
     ) -> None:
         self._settings = settings
         self._workers = Workers(settings.worker_threads)
-        self._reader = Reader(store, clock, cache_entries=settings.cache_entries_max, ends=ends)
+        self._reader = Reader(
+            store,
+            clock,
+            cache_entries=settings.cache_entries_max,
+            sums_bytes=settings.sums_bytes_max,
+            ends=ends,
+        )
         self._registry = registry
         self._exporter = Exporter(self._reader, settings)
         self._exporter_server: ExporterServer | None = None

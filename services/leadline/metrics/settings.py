@@ -99,6 +99,12 @@ class ReaderSettings(BaseModel):
         description="Answers kept until the vector moves on; one of 1,000 classes takes about "
         "0.5 MB.",
     )
+    sums_bytes_max: int = Field(
+        128 * 1024 * 1024,
+        ge=0,
+        description="Sums of stored cells kept in memory, so that an answer after a commit reads "
+        "only what changed; 30 days of a version with 1,000 classes take about SIZE.",
+    )
     message_bytes_max: int = Field(
         16 * 1024 * 1024,
         ge=1024 * 1024,

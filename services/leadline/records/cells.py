@@ -10,6 +10,9 @@ delta that subtracts. Which index means what:
                                                      RANK_NONE is beyond the best or not known
     DELAY          version, slices    prediction     delay bin of the counted label
     SCORES         version, slices    its hour       class << 32 | (is it true) << 16 | score code
+    STRATUM        version, slices    its hour       predicted class << 32 | confidence band
+    STRATUM_LABELLED
+                   version, slices    its hour       true class << 32 | predicted class << 4 | band
     DUPLICATE      version, slices    record         0
     SUPERSEDED     version, slices    prediction     0
     DEFAULTED      version, slices    prediction     0
@@ -70,7 +73,12 @@ class CellKind(IntEnum):
     PAIR = 14
     PAIR_OVERFLOW = 15
     DEFAULTED = 16
+    STRATUM = 17
+    STRATUM_LABELLED = 18
 
+
+STRATUM_CLASSES_MAX = 1 << 28
+"""Predicted classes from this number on have no strata: an index has no room for them."""
 
 FRAGMENT_ROWS_MIN = 16
 """Where runs of one kind are shorter, cells are first ordered by kind as a whole."""
@@ -316,6 +324,16 @@ def pair_index(
 ) -> npt.NDArray[np.uint64]:
     """CONFUSION and RANK index of (true class, predicted class or rank)."""
     return true.astype(np.uint64) << np.uint64(32) | second.astype(np.uint64)
+
+
+def stratum_index(predicted: U32, band: npt.NDArray[np.uint8]) -> U64:
+    """STRATUM index of (predicted class, confidence band)."""
+    return pair_index(predicted, band.astype(np.uint32))
+
+
+def stratum_labelled_index(true: U32, predicted: U32, band: npt.NDArray[np.uint8]) -> U64:
+    """STRATUM_LABELLED index of (true class, predicted class below STRATUM_CLASSES_MAX, band)."""
+    return pair_index(true, predicted << np.uint32(4) | band)
 
 
 def split_index(

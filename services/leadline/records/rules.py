@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 PAIRS = "pairs"
 SCORES = "scores"
-KINDS = frozenset({PAIRS, SCORES})
+STRATA = "strata"
+KINDS = frozenset({PAIRS, SCORES, STRATA})
 """Optional cell kinds that this version knows."""
 
 HOUR_MS = 3_600_000

@@ -30,6 +30,12 @@ DENSE_CLASSES_MAX = 64
 TOP_KEPT = 10
 """Else so many, the best of each row."""
 
+CONFIDENCE_EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+"""Scores of the predicted class at which a band of confidence begins, up to the width of a code."""
+BAND_NONE = 15
+"""The band of a prediction whose own score is not known."""
+BAND_BITS = 4
+
 COMPARED_CLASSES_MAX = 16
 """Rows of at most so many classes are ranked by comparing all pairs, longer ones by sorting."""
 COMPARED_ROWS = 16_384
@@ -37,6 +43,7 @@ COMPARED_ROWS = 16_384
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 
@@ -80,6 +87,27 @@ def code_upper(codes: npt.ArrayLike) -> F64:
 def code_midpoint(codes: npt.ArrayLike) -> F64:
     """The middle of each code's bounds."""
     return (code_lower(codes) + code_upper(codes)) / 2
+
+
+def confidence_bands(codes: U16) -> U8:
+    """The band of each code, 0 to 14: how many edges have its code or a lower one."""
+    edges = score_codes(np.array(CONFIDENCE_EDGES, np.float32))
+    table = np.searchsorted(edges, np.arange(CODES, dtype=np.uint16), side="right").astype(np.uint8)
+    return table.take(codes)
+
+
+def band_bounds(band: int) -> tuple[float, float]:
+    """The least score of a band, and the least of the next one; (0, 1) where it is not known.
+
+    Raises:
+        ValueError: there is no such band.
+    """
+    if band == BAND_NONE:
+        return 0.0, 1.0
+    if not 0 <= band <= len(CONFIDENCE_EDGES):
+        raise ValueError(f"Bands go from 0 to {len(CONFIDENCE_EDGES)}, or {BAND_NONE}: {band}.")
+    edges = code_lower(score_codes(np.array(CONFIDENCE_EDGES, np.float32))).tolist()
+    return ([0.0, *edges][band], [*edges, 1.0][band])
 
 
 def _float_of(code: npt.NDArray[np.int64]) -> F64:

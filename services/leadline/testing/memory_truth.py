@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from leadline.records.cases import Case
-from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge, over_time
+from leadline.records.cells import CellKind, Cells, Series, empty_cells, merge
 from leadline.records.errors import FencedError
 from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
@@ -30,6 +30,7 @@ from leadline.runtime.store.port import (
 )
 from leadline.runtime.store.resetting import check_reset
 from leadline.runtime.store.resolution import Rolled
+from leadline.runtime.store.sum_cache import Fold, OverTime, SumCache
 
 Rows = Counter[tuple[int, int, int, int]]
 """Counts by (kind, series number, minute, index)."""
@@ -363,8 +364,20 @@ class MemorySnapshot:
         to_minute: int = 2**32,
     ) -> dict[str, Cells]:
         """As `cells`, summed over the minutes as well."""
+        return self.folded(OverTime(), numbers, kinds, from_minute, to_minute)
+
+    def folded(
+        self,
+        fold: Fold,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+        kept: SumCache | None = None,  # noqa: ARG002
+    ) -> dict[str, Cells]:
+        """The fold of what `cells` gives."""
         found = self.cells(numbers, kinds, from_minute, to_minute)
-        return {shard: over_time([cells]) for shard, cells in found.items()}
+        return {shard: fold(cells) for shard, cells in found.items()}
 
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leadline.metrics.core import scope, view
+from leadline.metrics.core import scope, timeline, view
 from leadline.metrics.core.figures import Rate
 from leadline.metrics.core.scope import EVERYTHING, Last, Position, Window
 from leadline.records.cells import CellKind, Cells, Series, merge
@@ -96,9 +96,15 @@ def test_no_cells_are_no_counts():
     assert (counts.predicted.total, counts.observed, counts.unobserved) == (0, None, ())
 
 
+def steps_of(numbers, window, step):
+    cells = view.within(view.of_series(SHARDS, numbers), window)
+    folded = {shard: timeline.Margins(step)(found) for shard, found in cells.items()}
+    return timeline.timeline(folded, window, step)
+
+
 def test_the_timeline_has_every_step():
     numbers = scope.of_version(SERIES, "digits", "1")
-    steps = view.timeline(view.of_series(SHARDS, numbers), Window(99, 119), 10)
+    steps = steps_of(numbers, Window(99, 119), 10)
     assert [step.from_minute for step in steps] == [90, 100, 110]
     assert [step.predictions for step in steps] == [0, 6, 10]
     assert [step.accuracy for step in steps] == [Rate(0, 0), Rate(4, 5), Rate(5, 5)]
@@ -109,7 +115,7 @@ def test_the_timeline_has_every_step():
 def test_steps_sum_to_the_whole():
     numbers = scope.of_version(SERIES, "digits", "1")
     for step in (1, 3, 7, 60):
-        steps = view.timeline(view.of_series(SHARDS, numbers), Window(100, 116), step)
+        steps = steps_of(numbers, Window(100, 116), step)
         assert sum(each.predictions for each in steps) == 16
         assert sum(each.accuracy.trials for each in steps) == 10
 

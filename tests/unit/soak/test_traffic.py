@@ -111,6 +111,7 @@ def test_everything_happens(types, logs):
     kinds = Counter(kind for (kind, *_), count in truth.cells.items() if count)
     assert set(kinds) == {
         "PREDICTED", "CONFUSION", "RANK", "DELAY", "SCORES", "DUPLICATE", "SUPERSEDED",
+        "STRATUM", "STRATUM_LABELLED",
         "DEFAULTED", "PAIR", "PAIR_OVERFLOW", "UNMATCHED", "CLAMPED", "UNOBSERVED", "DEAD",
     }  # fmt: skip
     rows = [row for record in predictions for row in record.rows]

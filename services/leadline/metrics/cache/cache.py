@@ -33,7 +33,7 @@ from leadline.metrics.core.store import PendingStore, Side
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 SIDES = ("predictions", "labels")
 
 

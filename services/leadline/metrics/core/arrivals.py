@@ -8,6 +8,7 @@ import numpy as np
 
 from leadline.metrics.core.keys import Keys, id_time_ms, joined, keys_of
 from leadline.metrics.core.rows import (
+    BAND_SHIFT,
     I64,
     KEPT,
     LABEL,
@@ -24,8 +25,12 @@ from leadline.metrics.core.rows import (
 from leadline.records.batches import U32, LabelBatch, PredictionBatch
 from leadline.records.ids import U64
 from leadline.records.scores import (
+    BAND_NONE,
+    CODE_MASK,
     DENSE_CLASSES_MAX,
     TOP_KEPT,
+    U8,
+    confidence_bands,
     ranked_codes,
     score_codes,
     top_codes,
@@ -83,13 +88,15 @@ class OpenPredictions:
         rows["predicted"] = batch.predicted
         rows["rule"] = places.rule
         rows["form"] = form_number
-        if batch.kept:
-            rows["flags"][[kept.row for kept in batch.kept]] = KEPT
         form = form_of(batch)
-        if form.width:
+        codes = _codes(batch, form) if form.width else None
+        rows["flags"] = _bands(batch, form, codes) << np.uint8(BAND_SHIFT)
+        if batch.kept:
+            rows["flags"][[kept.row for kept in batch.kept]] |= KEPT
+        if codes is not None:
             begin = self.coded.get(form, 0)
             rows["at"] = np.arange(begin, begin + len(batch), dtype=np.uint32)
-            self.codes.setdefault(form, []).append(_codes(batch, form))
+            self.codes.setdefault(form, []).append(codes)
             self.coded[form] = begin + len(batch)
         self.parts.append(_part(batch.ids, rows, self.records + record))
 
@@ -160,6 +167,22 @@ def _codes(batch: PredictionBatch, form: Form) -> Codes:
     if batch.top_scores is None:
         return Codes(classes, np.zeros(classes.shape, np.uint16))
     return Codes(classes, score_codes(batch.top_scores[:, : form.width]))
+
+
+def _bands(batch: PredictionBatch, form: Form, codes: Codes | None) -> U8:
+    """The band of confidence of each row: that of the kept score of its predicted class."""
+    found = np.full(len(batch), BAND_NONE, np.uint8)
+    if codes is None or not form.scored:
+        return found
+    predicted = batch.predicted
+    if codes.classes is None:
+        row = np.flatnonzero(predicted < form.width)
+        own = codes.codes[row, predicted[row]]
+    else:
+        row, column = np.nonzero(codes.classes == predicted[:, None])
+        own = codes.codes[row, column]
+    found[row] = confidence_bands(own & np.uint16(CODE_MASK))
+    return found
 
 
 def _part(ids: U64, rows: Rows, order: I64) -> _Part:

@@ -18,6 +18,7 @@ from leadline.records.cells import (
     count,
     delay_bin,
     merge,
+    stratum_labelled_index,
 )
 from leadline.records.scores import CODE_BITS
 
@@ -56,6 +57,8 @@ class Pairs:
         delay_ms: int64, from the prediction's event time to the label's arrival; NO_DELAY where the
             true class is the default label.
         scored: kept scores that count; a pair is in at most one.
+        band: uint8, of the prediction's confidence; None where no strata count.
+        in_strata: numbers of the pairs whose strata count; None for all.
     """
 
     series: U32
@@ -65,6 +68,8 @@ class Pairs:
     rank: U8
     delay_ms: I64
     scored: tuple[Scored, ...] = ()
+    band: U8 | None = None
+    in_strata: I64 | None = None
 
     def __len__(self) -> int:
         return len(self.series)
@@ -79,8 +84,8 @@ def no_pairs() -> Pairs:
 def fold_pairs(added: Pairs, taken_back: Pairs) -> Cells:
     """Normalised cells of pairs that come and go.
 
-    CONFUSION, RANK, DELAY, DEFAULTED and SCORES are the difference; what came is in ADDED and what
-    went in RETRACTED, both positive.
+    CONFUSION, RANK, DELAY, DEFAULTED, SCORES and STRATUM_LABELLED are the difference; what came is
+    in ADDED and what went in RETRACTED, both positive.
     """
     classes = class_cells(_class_rows(added), _class_rows(taken_back))
     return concatenate(
@@ -92,6 +97,7 @@ def fold_pairs(added: Pairs, taken_back: Pairs) -> Cells:
             classes.retracted,
             score_cells(_kept(added), _kept(taken_back)),
             _defaulted(added, taken_back),
+            _strata(added, taken_back),
         )
     )
 
@@ -119,6 +125,20 @@ def _defaulted(added: Pairs, taken_back: Pairs) -> Cells:
         if by_default.any():
             series, minute = pairs.series[by_default], pairs.minute[by_default]
             parts.append(count(CellKind.DEFAULTED, series, minute, 0, sign))
+    return _sum(parts)
+
+
+def _strata(added: Pairs, taken_back: Pairs) -> Cells:
+    parts = []
+    for pairs, sign in ((added, 1), (taken_back, -1)):
+        if pairs.band is None:
+            continue
+        at = slice(None) if pairs.in_strata is None else pairs.in_strata
+        true, predicted = pairs.true_class[at], pairs.predicted[at]
+        minute = pairs.minute[at]
+        index = stratum_labelled_index(true, predicted, pairs.band[at])
+        hour = minute - minute % HOUR_MINUTES
+        parts.append(count(CellKind.STRATUM_LABELLED, pairs.series[at], hour, index, sign))
     return _sum(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from leadline.metrics.core.match import (
     VersionPairs,
 )
 from leadline.metrics.core.numbering import SeriesNumbers
-from leadline.metrics.core.rows import I64, PREDICTION, Form, Rows
+from leadline.metrics.core.rows import BAND_SHIFT, I64, PREDICTION, Form, Rows
 from leadline.metrics.core.rule_table import RuleTable
 from leadline.metrics.core.store import Found, PendingStore, joined_found
 from leadline.records.batches import U32
-from leadline.records.cells import CellKind, Cells, Series, count
+from leadline.records.cells import STRATUM_CLASSES_MAX, CellKind, Cells, Series, count
 
 
 def cells_of_outcome(
@@ -65,7 +66,24 @@ def _pairs(store: PendingStore, rules: RuleTable, parts: list[Matched]) -> Pairs
         rank=rank,
         delay_ms=np.where(arrival_ms == NO_ARRIVAL, NO_DELAY, arrival_ms - event_ms),
         scored=tuple(_counting(rows, rules, scored)),
+        **_strata(rows, rules),
     )
+
+
+def _strata(rows: Rows, rules: RuleTable) -> dict[str, Any]:
+    """The columns `band` and `in_strata` of pairs."""
+    at = strata_rows(rows, rules)
+    if at is not None and not len(at):
+        return {}
+    return {"band": rows["flags"] >> np.uint8(BAND_SHIFT), "in_strata": at}
+
+
+def strata_rows(rows: Rows, rules: RuleTable) -> I64 | None:
+    """Numbers of the predictions whose strata count; None for all."""
+    counts = rows["predicted"] < STRATUM_CLASSES_MAX
+    if not rules.strata.all():
+        counts &= rules.strata[rows["rule"]]
+    return None if counts.all() else np.flatnonzero(counts)
 
 
 def _scored(store: PendingStore, found: Found) -> Iterator[tuple[Form, Scored]]:

@@ -24,6 +24,8 @@ DUPLICATE = 1
 """Flag of a prediction that is no generation."""
 KEPT = 2
 """Flag of a prediction that is a candidate case."""
+BAND_SHIFT = 4
+"""The upper half of the flags is the band of confidence (records/scores.py)."""
 
 PREDICTION = np.dtype(
     [

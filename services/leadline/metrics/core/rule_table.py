@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leadline.metrics.core.rows import I64, Bools
-from leadline.records.rules import PAIRS, SCORES, RulesRow
+from leadline.records.rules import PAIRS, SCORES, STRATA, RulesRow
 
 NO_CLASS = -1
 
@@ -18,7 +18,7 @@ class RuleTable:
 
     Attributes:
         label_window_ms, prediction_window_ms, pair_window_ms, pairs_max: int64 (rules,).
-        pairs, scores: bool (rules,), whether the optional kind is counted.
+        pairs, scores, strata: bool (rules,), whether the optional kind is counted.
         keep_predictions_ms, keep_labels_ms: how long rows must be kept behind both clocks.
     """
 
@@ -30,6 +30,7 @@ class RuleTable:
         self.pairs_max = _column([one.pairs_max for one in rules])
         self.pairs: Bools = np.array([PAIRS in one.kinds for one in rules])
         self.scores: Bools = np.array([SCORES in one.kinds for one in rules])
+        self.strata: Bools = np.array([STRATA in one.kinds for one in rules])
         self._defaults = [one.default_labels for one in rules]
         label = int(self.label_window_ms.max())
         early = int(self.prediction_window_ms.max())

@@ -26,18 +26,19 @@ from leadline.metrics.core.case_changes import cases_of_batch, new_cases, relabe
 from leadline.metrics.core.groups import Clocks
 from leadline.metrics.core.match import Facts, Outcome, step
 from leadline.metrics.core.numbering import Numbers, SeriesNumbers
-from leadline.metrics.core.outcome_cells import cells_of_outcome
-from leadline.metrics.core.rows import NewPredictions
+from leadline.metrics.core.outcome_cells import cells_of_outcome, strata_rows
+from leadline.metrics.core.rows import BAND_SHIFT, NewPredictions, Rows
 from leadline.metrics.core.rule_table import RuleTable
 from leadline.metrics.core.segment import Segment
 from leadline.metrics.core.store import PendingStore
 from leadline.records.batches import I64, U32, LabelBatch, PredictionBatch
 from leadline.records.cases import Case, CaseRelabel
-from leadline.records.cells import CellKind, Cells, Series, count, merge
+from leadline.records.cells import CellKind, Cells, Series, count, merge, stratum_index
 from leadline.records.errors import Refusal
 from leadline.records.rules import RulesRow
 
 MINUTE_MS = 60_000
+HOUR_MS, HOUR_MINUTES = 3_600_000, 60
 MINUTE_US = 60_000_000
 
 
@@ -298,12 +299,26 @@ class ShardCore:
         predicted = new.rows["predicted"].astype(np.uint64)
         again = outcome.duplicate
         if not again.any():
-            return [count(CellKind.PREDICTED, series, minute, predicted)]
+            return [
+                count(CellKind.PREDICTED, series, minute, predicted),
+                *self._count_strata(new.rows),
+            ]
         fresh = ~again
         return [
             count(CellKind.PREDICTED, series[fresh], minute[fresh], predicted[fresh]),
             count(CellKind.DUPLICATE, series[again], minute[again], 0),
+            *self._count_strata(new.rows[fresh]),
         ]
+
+    def _count_strata(self, rows: Rows) -> list[Cells]:
+        """STRATUM cells of generations."""
+        at = strata_rows(rows, self._table)
+        rows = rows if at is None else rows.take(at)
+        if not len(rows):
+            return []
+        minute = (rows["event_ms"] // HOUR_MS * HOUR_MINUTES).astype(np.uint32)
+        index = stratum_index(rows["predicted"], rows["flags"] >> np.uint8(BAND_SHIFT))
+        return [count(CellKind.STRATUM, np.ascontiguousarray(rows["series"]), minute, index)]
 
     def _count_clamped(self, series: U32, append_ms: I64, side: int) -> None:
         minute = (append_ms // MINUTE_MS).astype(np.uint32)

@@ -17,14 +17,10 @@ from leadline.metrics.core.figures import (
     NO_TALLY,
     Rate,
     Tally,
-    class_counts,
-    confusion_of,
-    macro_average,
     tally,
 )
 from leadline.metrics.core.scope import EVERYTHING, Numbers, Window
 from leadline.records.cells import CellKind, Cells, Series, concatenate, select, split_index
-from leadline.records.keys import sum_by_key
 
 Shards = Mapping[str, Cells]
 
@@ -44,7 +40,6 @@ BESIDE_KINDS = (
     CellKind.UNMATCHED,
 )
 """Kinds that are counted by version or task as a whole; they know no slices."""
-TIMELINE_KINDS = (CellKind.PREDICTED, CellKind.CONFUSION, CellKind.DELAY)
 SLICE_KINDS = (CellKind.PREDICTED, CellKind.CONFUSION)
 
 
@@ -140,67 +135,6 @@ def _spread(minutes: npt.NDArray[np.uint32]) -> Window | None:
     if not len(minutes):
         return None
     return Window(int(minutes.min()), int(minutes.max()) + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a timeline.
-
-    Attributes:
-        from_minute: start; the first step may begin before the window and holds only its part of
-            it.
-        predictions: all, labelled or not.
-        accuracy: over the labelled ones.
-        macro_f1: None without a label.
-    """
-
-    from_minute: int
-    predictions: int
-    accuracy: Rate
-    macro_f1: float | None
-
-
-def timeline(shards: Shards, window: Window, step: int) -> tuple[Step, ...]:
-    """Figures by equal steps of `step` minutes, aligned to multiples of it, empty steps included.
-
-    Args:
-        shards: cells of the scope's series only.
-        window: finite; the caller bounds `window.minutes / step`.
-        step: minutes, at least 1.
-    """
-    cells = concatenate(within(shards, window).values())
-    first = window.from_minute // step
-    steps = -(-window.to_minute // step) - first
-    at = (cells.minute // np.uint32(step)).astype(np.int64) - first
-    predicted = cells.kind == CellKind.PREDICTED
-    predictions = np.zeros(steps, np.int64)
-    np.add.at(predictions, at[predicted], cells.count[predicted])
-    labelled = cells.kind == CellKind.CONFUSION
-    matrices = _by_group(cells.index[labelled], cells.count[labelled], at[labelled])
-    return tuple(
-        _step((first + number) * step, int(predictions[number]), matrices.get(number, NO_TALLY))
-        for number in range(steps)
-    )
-
-
-def _step(from_minute: int, predictions: int, cells: Tally) -> Step:
-    matrix = confusion_of(cells)
-    macro_f1 = macro_average(class_counts(matrix)).f1 if matrix.total else None
-    return Step(from_minute, predictions, Rate(matrix.correct, matrix.total), macro_f1)
-
-
-def _by_group(
-    index: npt.NDArray[np.uint64], counts: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
-) -> dict[int, Tally]:
-    """Sums by index within each group."""
-    high, low = (index >> np.uint64(32)).astype(np.uint32), index.astype(np.uint32)
-    (number, high, low), sums = sum_by_key((group.astype(np.uint32), high, low), counts)
-    joined = high.astype(np.uint64) << np.uint64(32) | low
-    present, starts = np.unique(number, return_index=True)
-    parts = zip(
-        present.tolist(), np.split(joined, starts[1:]), np.split(sums, starts[1:]), strict=True
-    )
-    return {step: Tally(part_index, part_count) for step, part_index, part_count in parts}
 
 
 @dataclass(frozen=True, slots=True)

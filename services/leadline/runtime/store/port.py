@@ -16,6 +16,7 @@ from leadline.records.cells import CellKind, Cells, Series
 from leadline.records.models import ModelSpec
 from leadline.records.rules import ExceptionRow, RulesRow
 from leadline.runtime.store.resolution import Retention, Rolled
+from leadline.runtime.store.sum_cache import Fold, SumCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,21 @@ class Snapshot(Protocol):
         to_minute: int = 2**32,
     ) -> dict[str, Cells]:
         """As `cells`, summed over the minutes as well: every cell stands at minute 0."""
+
+    def folded(
+        self,
+        fold: Fold,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+        kept: SumCache | None = None,
+    ) -> dict[str, Cells]:
+        """The fold of what `cells` gives, normalised.
+
+        `kept` may save most of the work, and changes no answer. It is the caller's, for any number
+        of snapshots of any stores.
+        """
 
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""

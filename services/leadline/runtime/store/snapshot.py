@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
@@ -15,7 +15,6 @@ from leadline.records.cells import (
     Series,
     concatenate,
     merge,
-    over_time,
     select,
 )
 from leadline.records.models import ModelSpec
@@ -29,6 +28,7 @@ from leadline.runtime.store import (
 )
 from leadline.runtime.store.blocks import BlockKey
 from leadline.runtime.store.cells_codec import CellsCodec
+from leadline.runtime.store.folded import Folding, Stored
 from leadline.runtime.store.port import CaseQuery, ShardFacts, ShardState, VersionSeen
 from leadline.runtime.store.resolution import (
     BLOCK_MINUTES,
@@ -39,6 +39,7 @@ from leadline.runtime.store.resolution import (
 )
 from leadline.runtime.store.rolled_rows import read_reset, read_rolled
 from leadline.runtime.store.session import VALUES_MAX, Session
+from leadline.runtime.store.sum_cache import Fold, OverTime, SumCache
 
 
 class Wanted(NamedTuple):
@@ -97,8 +98,11 @@ class SqlSnapshot:
         another add up. ADDED and RETRACTED live at minute 0, so they are found from minute 0 on
         only. Deleted models have no cells.
         """
-        found = self._parts(numbers, kinds, (from_minute, to_minute), whole_days=False)
-        return {shard: concatenate(parts) for shard, parts in found.items()}
+        minutes = _bounded(from_minute, to_minute)
+        return {
+            wanted.shard: concatenate(self._parts(wanted, minutes))
+            for wanted in self._wanted(numbers, kinds)
+        }
 
     def totals(
         self,
@@ -107,13 +111,29 @@ class SqlSnapshot:
         from_minute: int = 0,
         to_minute: int = 2**32,
     ) -> dict[str, Cells]:
-        """As `cells`, summed over the minutes as well: every cell stands at minute 0.
+        """As `cells`, summed over the minutes as well: every cell stands at minute 0."""
+        return self.folded(OverTime(), numbers, kinds, from_minute, to_minute)
 
-        Days that lie within the question are read as sums of days: a question over weeks decodes
-        a small part of what `cells` does.
+    def folded(
+        self,
+        fold: Fold,
+        numbers: Mapping[str, Collection[int]] | None,
+        kinds: Collection[CellKind],
+        from_minute: int = 0,
+        to_minute: int = 2**32,
+        kept: SumCache | None = None,
+    ) -> dict[str, Cells]:
+        """The fold of what `cells` would give, normalised.
+
+        Where the fold is one of whole days, those that lie within the question are read as sums of
+        days: a question over weeks decodes a small part of what `cells` does.
         """
-        found = self._parts(numbers, kinds, (from_minute, to_minute), whole_days=True)
-        return {shard: over_time(parts) for shard, parts in found.items()}
+        minutes = _bounded(from_minute, to_minute)
+        folding = Folding(fold, kept or SumCache(0))
+        return {
+            wanted.shard: merge(self._folds(wanted, minutes, folding, whole_days=fold.whole_days))
+            for wanted in self._wanted(numbers, kinds)
+        }
 
     def versions(self) -> list[VersionSeen]:
         """Versions that were counted, by model, then the one seen last first."""
@@ -149,66 +169,68 @@ class SqlSnapshot:
         """One declared model with its revision."""
         return model_rows.read_model(self._session, name)
 
-    def _parts(
-        self,
-        numbers: Mapping[str, Collection[int]] | None,
-        kinds: Collection[CellKind],
-        minutes: tuple[int, int],
-        *,
-        whole_days: bool,
-    ) -> dict[str, list[Cells]]:
-        """What is asked for, by shard, in parts that are normalised one behind another."""
+    def _wanted(
+        self, numbers: Mapping[str, Collection[int]] | None, kinds: Collection[CellKind]
+    ) -> list[Wanted]:
+        """What is asked for, by shard."""
         of: dict[str, list[int] | None]
         if numbers is None:
             rows = self._session.rows("SELECT shard FROM shards ORDER BY shard")
             of = {shard: None for (shard,) in rows}
         else:
             of = {shard: sorted({int(one) for one in numbers[shard]}) for shard in sorted(numbers)}
-        between = (max(0, int(minutes[0])), min(2**32, int(minutes[1])))
         wanted = sorted({int(kind) for kind in kinds})
-        return {
-            shard: self._shard_parts(Wanted(shard, some, wanted), between, whole_days=whole_days)
-            for shard, some in of.items()
-        }
+        return [Wanted(shard, some, wanted) for shard, some in of.items()]
 
-    def _shard_parts(
-        self, wanted: Wanted, minutes: tuple[int, int], *, whole_days: bool
-    ) -> list[Cells]:
+    def _parts(self, wanted: Wanted, minutes: tuple[int, int]) -> list[Cells]:
+        """The cells of some minutes in parts that are normalised one behind another."""
         if not wanted.kinds:
             return []
         rolled = read_rolled(self._session, wanted.shard)
-        dead = set(tombstone_rows.dead_numbers(self._session, wanted.shard).tolist())
-        begin, end = minutes
-        first, last = -(-begin // DAY) * DAY, min(end // DAY * DAY, rolled.summed)
-        if whole_days and max(first, rolled.day) < last:
-            parts = self._blocks(wanted, (first, end), rolled.by_days(last))
-            if begin < first:
-                parts += self._blocks(wanted, (begin, first), rolled)
-        else:
-            parts = self._blocks(wanted, minutes, rolled)
-        parts = [part for part in parts if len(part) and int(part.series[0]) not in dead]
+        dead = tombstone_rows.dead_numbers(self._session, wanted.shard)
+        found: dict[BlockKey, Cells] = {}
+        late = []
+        for block in self._stored(wanted, minutes, rolled):
+            if block.is_due:
+                late.append(self._codec.decode(block.body, block.begin, block.end))
+            else:
+                between = (max(block.begin, minutes[0]), min(block.end, minutes[1]))
+                found[block.key] = self._codec.decode(block.body, *between)
+        late.append(self._tail(wanted, self._codec.decode))
+        rest = blocks.within(bucketed(merge(late), rolled), *minutes)
+        sums = blocks.add(found, blocks.split(rest, rolled)).values()
+        gone = set(dead.tolist())
+        parts = [part for part in sums if len(part) and int(part.series[0]) not in gone]
         # Blocks of one kind and series do not overlap in time.
         return sorted(parts, key=lambda part: (part.kind[0], part.series[0], part.minute[0]))
 
-    def _blocks(self, wanted: Wanted, minutes: tuple[int, int], rolled: Rolled) -> list[Cells]:
-        """The cells of some minutes, block by block, at these bounds."""
+    def _folds(
+        self, wanted: Wanted, minutes: tuple[int, int], folding: Folding, *, whole_days: bool
+    ) -> list[Cells]:
+        """Folds whose sum is that of the cells of some minutes."""
+        if not wanted.kinds:
+            return []
+        rolled = read_rolled(self._session, wanted.shard)
+        dead = tombstone_rows.dead_numbers(self._session, wanted.shard)
+        gone = set(dead.tolist())
+        tail = tombstone_rows.without(self._tail(wanted, folding.delta), dead)
+        found = []
+        for between, bounds in _sections(minutes, rolled, whole_days=whole_days):
+            stored = self._stored(wanted, between, bounds)
+            live = (block for block in stored if block.key[1] not in gone)
+            found += folding.section(live, tail, between, bounds)
+        return found
+
+    def _stored(self, wanted: Wanted, minutes: tuple[int, int], rolled: Rolled) -> Iterator[Stored]:
+        """The blocks that may hold cells of some minutes at these bounds."""
         # A cell that was not moved yet may lie a bucket behind the minute that it counts for.
         reach = (minutes[0], max(minutes[1], min(minutes[1] + DAY, rolled.newest)))
-        found: dict[BlockKey, Cells] = {}
-        late = []
         for key, body in self._block_rows(wanted, reach, rolled):
             kind, _, start, resolution = key
             begin, end = 0, 2**32
             if kind not in UNSUMMED_KINDS:  # days are read as sums, and nothing of them twice
                 begin, end = (0, rolled.day) if resolution == DAY else (rolled.day, 2**32)
-            if rolled.is_due(kind, resolution, start):
-                late.append(self._codec.decode(body, begin, end))
-            else:
-                between = (max(begin, minutes[0]), min(end, minutes[1]))
-                found[key] = self._codec.decode(body, *between)
-        late += self._tail(wanted, reach)
-        rest = blocks.within(bucketed(merge(late), rolled), *minutes)
-        return list(blocks.add(found, blocks.split(rest, rolled)).values())
+            yield Stored(key, body, begin, end, rolled.is_due(kind, resolution, start))
 
     def _block_rows(
         self, wanted: Wanted, minutes: tuple[int, int], rolled: Rolled
@@ -237,18 +259,32 @@ class SqlSnapshot:
             for kind, series, start, body in self._session.rows(sql, values):
                 yield (kind, series, start, resolution), body
 
-    def _tail(self, wanted: Wanted, minutes: tuple[int, int]) -> Iterator[Cells]:
-        """What is wanted of the deltas that are not folded yet."""
+    def _tail(self, wanted: Wanted, decode: Callable[[bytes], Cells]) -> Cells:
+        """What is wanted of the deltas that are not folded yet: of any minutes, not normalised."""
+        rows = self._session.rows("SELECT body FROM deltas WHERE shard = ?", [wanted.shard])
+        cells = concatenate([decode(body) for (body,) in rows])
         is_kind = np.zeros(256, np.bool_)
         is_kind[wanted.kinds] = True
-        of = None if wanted.numbers is None else np.array(wanted.numbers, np.uint32)
-        rows = self._session.rows("SELECT body FROM deltas WHERE shard = ?", [wanted.shard])
-        for (body,) in rows:
-            cells = self._codec.decode(body)
-            mask = is_kind[cells.kind] & (cells.minute >= minutes[0]) & (cells.minute < minutes[1])
-            if of is not None:
-                mask &= np.isin(cells.series, of)
-            yield select(cells, mask)
+        mask = is_kind[cells.kind]
+        if wanted.numbers is not None:
+            mask &= np.isin(cells.series, np.array(wanted.numbers, np.uint32))
+        return select(cells, mask)
+
+
+def _bounded(from_minute: int, to_minute: int) -> tuple[int, int]:
+    return max(0, int(from_minute)), min(2**32, int(to_minute))
+
+
+def _sections(
+    minutes: tuple[int, int], rolled: Rolled, *, whole_days: bool
+) -> list[tuple[tuple[int, int], Rolled]]:
+    """Minutes that are read at the same bounds: days that have sums as such, if they may be."""
+    begin, end = minutes
+    first, last = -(-begin // DAY) * DAY, min(end // DAY * DAY, rolled.summed)
+    if not whole_days or max(first, rolled.day) >= last:
+        return [(minutes, rolled)]
+    found = [((first, end), rolled.by_days(last))]
+    return [*found, ((begin, first), rolled)] if begin < first else found
 
 
 def _portions(numbers: list[int] | None) -> list[list[int] | None]:

@@ -223,7 +223,7 @@ def _widen_reads(manager: Any) -> None:  # noqa: ANN401
     manager._build_transport = build_and_widen
 
 
-def _receive(sock: Any, buffer: bytearray) -> tuple[bytes | memoryview, k.KafkaConnectionError | None]:  # noqa: ANN401
+def _receive(sock: Any, buffer: bytearray) -> tuple[bytes | memoryview, Any]:  # noqa: ANN401
     """What a socket has at once, and why it has ended, if it has.
 
     The bytes are a view of the buffer, good until the next call, where the buffer holds them all;

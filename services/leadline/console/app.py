@@ -18,6 +18,7 @@ from leadline.console.context import Preferences
 from leadline.console.core.urlstate import parse
 from leadline.console.downloads import MEDIA_TYPES, input_headers, models_file, version_file
 from leadline.console.hub import Hub
+from leadline.console.json_api import JsonApi
 from leadline.console.pages import Page, Pages, state_from_events, state_of
 from leadline.console.reader import Reader, ReaderError
 from leadline.console.render import Statics
@@ -164,7 +165,7 @@ class Site:
         return _html(await self._pages.missing(request.url.path, text, preferences(request)))
 
 
-def build_app(site: Site) -> Starlette:
+def build_app(site: Site, api: JsonApi) -> Starlette:
     """The application."""
     version = "/models/{model}/versions/{version}"
     gets: list[tuple[str, Callable[[Request], Awaitable[Response]]]] = [
@@ -180,6 +181,8 @@ def build_app(site: Site) -> Starlette:
         (version + "/{stem}.{kind}", site.version_file),
     ]
     routes = [Route(path, handler) for path, handler in gets]
+    api_path = "/api/v1/{service}/{method}"
+    routes.append(Route(api_path, api.answer, methods=["GET", "POST"]))
     routes.append(Route("/preferences", site.preferences, methods=["POST"]))
     return Starlette(
         routes=routes,

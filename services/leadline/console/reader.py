@@ -56,6 +56,11 @@ class Reader:
         self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self._channel)
         self._models = models_pb2_grpc.ModelServiceStub(self._channel)
 
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel that all questions go through."""
+        return self._channel
+
     async def close(self) -> None:
         """Closes the channel; open questions end."""
         await self._channel.close()

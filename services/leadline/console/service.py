@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from leadline.console.app import Site, build_app
 from leadline.console.hub import Hub
+from leadline.console.json_api import JsonApi
 from leadline.console.loader import Loader
 from leadline.console.pages import Pages
 from leadline.console.reader import Reader
@@ -66,8 +67,10 @@ class ConsoleService:
         loader = Loader(self._reader, self._clock, self._settings)
         pages = Pages(loader, Renderer(statics), self._clock, self._settings)
         site = Site(pages, self._hub, self._reader, statics, self._settings)
+        api = JsonApi(self._reader.channel, self._settings.deadline_seconds)
+        app = build_app(site, api)
         config = uvicorn.Config(
-            build_app(site), log_config=None, access_log=False, lifespan="off", server_header=False
+            app, log_config=None, access_log=False, lifespan="off", server_header=False
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))

@@ -63,6 +63,7 @@ def pair_counts(snapshot: Snapshot, first: Numbers, second: Numbers, window: Win
     """The pairs of two versions.
 
     Args:
+        snapshot: the truth.
         first: series numbers of the first version by shard, that without slices among them.
         second: those of the second version.
         window: event time of whichever prediction came first.

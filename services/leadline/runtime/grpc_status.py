@@ -145,7 +145,7 @@ def trailing_of(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...
     return ((DETAILS_KEY, status.SerializeToString()),)
 
 
-def remedy_of(call: grpc.Call) -> str:
+def remedy_of(call: grpc.Call | grpc.aio.AioRpcError) -> str:
     """The remedy in a failed call's details, for clients; empty when it carries none."""
     status = rpc_status.from_call(call)
     info = error_details_pb2.ErrorInfo()

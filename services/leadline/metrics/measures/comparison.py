@@ -154,9 +154,8 @@ class Comparison:
     @property
     def verdict_words(self) -> str:
         """The verdict, with the margin where it is part of it: "same within 0.5 points"."""
-        return (
-            f"same within {_in_points(self.margin)}" if self.verdict == "same" else (self.verdict)
-        )
+        within = f" within {_in_points(self.margin)}" if self.verdict == "same" else ""
+        return self.verdict + within
 
     def words(self) -> str:
         """The verdict with its evidence, for a person."""

@@ -19,7 +19,8 @@ from leadline.metrics.core.figures import (
     Rate,
     class_counts,
 )
-from leadline.metrics.measures.pairs import McNemar, PairCounts, holm, mcnemar
+from leadline.metrics.core.version_pairs import PairCounts
+from leadline.metrics.measures.fixed_time import McNemar, holm, mcnemar
 from leadline.metrics.measures.sequential import (
     ALPHA,
     paired_evidence,
@@ -243,7 +244,8 @@ def compare(
 
     Args:
         names: of champion and challenger.
-        pairs: inputs that both predicted; None where they are not counted.
+        pairs: inputs that both predicted, the champion as the first version; None where they are
+            not counted.
         champion: labelled predictions of the champion.
         challenger: of the challenger.
         alpha: chance that any verdict of all challengers is ever wrong, in (0, 1).
@@ -287,7 +289,8 @@ class Challenger:
 
     Attributes:
         name: its version.
-        pairs: inputs that the champion predicted too; None where they are not counted.
+        pairs: inputs that the champion predicted too, as the first version; None where they are
+            not counted.
         matrix: all its labelled predictions.
     """
 
@@ -322,7 +325,7 @@ def compare_all(
 
 
 def _kind(pairs: PairCounts | None, champion: Confusion, challenger: Confusion) -> Kind:
-    number = 0 if pairs is None else int(pairs.pairs.sum())
+    number = 0 if pairs is None else pairs.total
     smaller = min(champion.total, challenger.total)
     return "paired" if number and number >= PAIRED_SHARE_MIN * smaller else "two-sample"
 
@@ -341,14 +344,15 @@ def _verdict(interval: Interval | None, margin: float) -> Verdict:
 def _paired_changes(pairs: PairCounts) -> tuple[Change, list[tuple[int, Change]]]:
     """The accuracy, and the recall of each class."""
 
-    def change(both: int, champion: int, challenger: int, total: int) -> Change:
+    def change(both: int, champion: int, challenger: int, neither: int) -> Change:
+        total = both + champion + challenger + neither
         rates = Rate(both + champion, total), Rate(both + challenger, total)
         return Change("paired", *rates, champion, challenger)
 
-    columns = (pairs.both, pairs.champion, pairs.challenger, pairs.pairs)
+    columns = (pairs.both_right, pairs.only_first, pairs.only_second, pairs.neither)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     by_class = [
-        (number, change(*row)) for number, row in zip(pairs.number.tolist(), rows, strict=True)
+        (number, change(*row)) for number, row in zip(pairs.true_class.tolist(), rows, strict=True)
     ]
     return change(*(int(column.sum()) for column in columns)), by_class
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from leadline.metrics.core.figures import Rate, confusion_from_dense
+from leadline.metrics.core.version_pairs import PairCounts
 from leadline.metrics.measures.comparison import Challenger, Change, compare, compare_all
 from leadline.metrics.measures.conditions import judge, parse_condition
-from leadline.metrics.measures.pairs import PairCounts, mcnemar
+from leadline.metrics.measures.fixed_time import mcnemar
 from leadline.metrics.measures.uncertainty import difference_interval, paired_difference_interval
 
 NOTHING = confusion_from_dense([[0]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from leadline.metrics.answers import (
@@ -23,6 +23,8 @@ from leadline.metrics.core import view
 from leadline.metrics.core.figures import Figures, Tally, confusion_of, delay_of, figures
 from leadline.metrics.core.notices import Facts, notices
 from leadline.metrics.core.scope import EVERYTHING, Last, Position, Scope, Window
+from leadline.metrics.core.version_pairs import PairCounts
+from leadline.metrics.scored import ScoredCounts, pairs_of_versions, scored_counts, whole_hours
 from leadline.records.cells import CellKind, Cells, Series, concatenate
 from leadline.records.errors import NotFoundError, UsageError
 from leadline.runtime.store.port import ShardState, Snapshot, VersionSeen
@@ -122,6 +124,45 @@ class Moment:
         basis = self.summary(scope).basis
         row, scope = self._resolved(scope)
         return self._kept("slices", row, scope, lambda: self._slices(scope, basis))
+
+    def scored(self, scope: Scope) -> tuple[Summary, ScoredCounts]:
+        """See `Reader.scored`."""
+        row, scope = self._resolved(scope)
+        series = self._all_series()
+        numbers = scopes.of_version(series, scope.model, scope.version, scope.slices)
+        window = cast("Window", scope.window)
+        hours = whole_hours(self._snapshot, numbers, window)
+        scope = replace(scope, window=hours)
+        counts = self._kept(
+            "scored", row, scope, lambda: scored_counts(self._snapshot, numbers, hours)
+        )
+        return self.summary(scope), counts
+
+    def pairs(self, scope: Scope, challenger: str) -> PairCounts:
+        """See `Reader.pairs`."""
+        row, scope = self._resolved(scope)
+        window = cast("Window", scope.window)
+        versions = [
+            self._with_plain(scope.model, version, scope.slices)
+            for version in (scope.version, pick(row, challenger))
+        ]
+        return self._kept(
+            f"pairs {challenger}",
+            row,
+            scope,
+            lambda: pairs_of_versions(self._snapshot, versions[0], versions[1], window),
+        )
+
+    def _with_plain(
+        self, model: str, version: str, slices: scopes.Slices
+    ) -> tuple[scopes.Numbers, scopes.Numbers]:
+        """Series numbers of a version, and of it without slices, by which pairs name it."""
+        series = self._all_series()
+        plain = [each for each in series if not each[2].slices]
+        return (
+            scopes.of_version(series, model, version, slices),
+            scopes.of_version(plain, model, version),
+        )
 
     def survey(self, windows_minutes: Sequence[int], versions_max: int) -> Survey:
         """See `Reader.survey`."""

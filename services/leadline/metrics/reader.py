@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from leadline.metrics.answers import ModelRow, SliceList, Summary, Survey, Timeline
 from leadline.metrics.core import scope as scopes
 from leadline.metrics.core.scope import Ends, Last, Position, Scope, Window
+from leadline.metrics.core.version_pairs import PairCounts
 from leadline.metrics.moment import Cache, Moment, pick, positions, row, rows
+from leadline.metrics.scored import ScoredCounts
 from leadline.records.cases import Case
 from leadline.records.errors import NotFoundError
 from leadline.runtime.clock import Clock
@@ -104,6 +106,23 @@ class Reader:
         """The slices of a scope; raises NotFoundError for an unknown version."""
         with self._open() as moment:
             return moment.slices(scope)
+
+    def scored(self, scope: Scope) -> tuple[Summary, ScoredCounts]:
+        """The figures and the scores of the whole hours that a window touches.
+
+        Raises NotFoundError for an unknown version.
+        """
+        with self._open() as moment:
+            return moment.scored(scope)
+
+    def pairs(self, scope: Scope, challenger: str) -> PairCounts:
+        """What a version and another one of its model said of the same labelled inputs.
+
+        Slices are those of whichever prediction came first. Raises NotFoundError for an unknown
+        version.
+        """
+        with self._open() as moment:
+            return moment.pairs(scope, challenger)
 
     def cases(self, page: CaseQuery, query: CaseQuery) -> tuple[list[Case], int]:
         """The cases of a page, and how many fit the whole query, of one snapshot."""

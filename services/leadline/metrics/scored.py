@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from leadline.metrics.core import view
 from leadline.metrics.core.figures import NO_TALLY, Tally
-from leadline.metrics.core.scope import EVERYTHING, Numbers, Window
+from leadline.metrics.core.scope import EVERYTHING, Numbers, Window, union
 from leadline.metrics.core.version_pairs import PairCounts, version_pairs
 from leadline.records.cells import CellKind, concatenate
 from leadline.runtime.store.port import Snapshot
@@ -59,18 +59,20 @@ def scored_counts(snapshot: Snapshot, numbers: Numbers, hours: Window) -> Scored
     return ScoredCounts(*(view.sums(everything, kind) for kind in HOURLY_KINDS))
 
 
-def pair_counts(snapshot: Snapshot, first: Numbers, second: Numbers, window: Window) -> PairCounts:
+def pairs_of_versions(
+    snapshot: Snapshot,
+    champion: tuple[Numbers, Numbers],
+    challenger: tuple[Numbers, Numbers],
+    window: Window,
+) -> PairCounts:
     """The pairs of two versions.
 
     Args:
         snapshot: the truth.
-        first: series numbers of the first version by shard, that without slices among them.
-        second: those of the second version.
-        window: event time of whichever prediction came first.
+        champion: series numbers by shard: of the scope, and without slices, by which pairs name it.
+        challenger: those of the other version.
+        window: event time of whichever answered first.
     """
-    both = {
-        shard: frozenset({*first.get(shard, ()), *second.get(shard, ())})
-        for shard in {*first, *second}
-    }
-    cells = snapshot.totals(both, [CellKind.PAIR], window.from_minute, window.to_minute)
-    return version_pairs(cells, first, second)
+    numbers = union(champion[0], challenger[0])
+    cells = snapshot.totals(numbers, [CellKind.PAIR], window.from_minute, window.to_minute)
+    return version_pairs(cells, champion, challenger)

@@ -41,22 +41,21 @@ class PairCounts:
         return sum(int(column.sum()) for column in columns)
 
 
-def version_pairs(shards: Mapping[str, Cells], first: Numbers, second: Numbers) -> PairCounts:
+def version_pairs(
+    shards: Mapping[str, Cells], first: tuple[Numbers, Numbers], second: tuple[Numbers, Numbers]
+) -> PairCounts:
     """The pairs of a first and a second version.
 
     Args:
         shards: PAIR cells of the series of both, and of others.
-        first: the series numbers of the first version by shard, that without slices among them.
+        first: series numbers by shard of the first version: those asked about, and those without
+            slices, by which pairs name it.
         second: those of the second version.
     """
     parts = [
-        part
+        _outcomes(cells, one[0].get(shard, ()), other[1].get(shard, ()), swapped=swapped)
         for shard, cells in shards.items()
-        for one, other, swapped in (
-            (first.get(shard, ()), second.get(shard, ()), False),
-            (second.get(shard, ()), first.get(shard, ()), True),
-        )
-        for part in [_outcomes(cells, one, other, swapped=swapped)]
+        for one, other, swapped in ((first, second, False), (second, first, True))
     ]
     true = np.concatenate([part[0] for part in parts] or [np.empty(0, np.int64)])
     outcome = np.concatenate([part[1] for part in parts] or [np.empty(0, np.int64)])

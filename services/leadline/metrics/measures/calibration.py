@@ -1,0 +1,211 @@
+"""How far scores are from the frequencies they claim: reliability, ECE, log loss, Brier score.
+
+Scores are known up to their code, so every figure here has certain bounds; `value` takes the
+middle of a code. What was not kept is missing (`ClassScores`): its score lies in
+[0, missing_upper], and `value` takes it as 0, in the log loss the middle of its bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from leadline.metrics.core.figures import Rate, Tally
+from leadline.metrics.measures.curves import Bounded
+from leadline.metrics.measures.scores import ClassScores
+from leadline.records.cells import split_index
+from leadline.records.scores import BAND_BITS, BAND_NONE, band_bounds
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+BINS = 12
+CLIP = float(np.finfo(np.float32).eps)
+"""Scores are clipped to [CLIP, 1 - CLIP] in the log loss, as scikit-learn clips float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Rows of similar scores.
+
+    Attributes:
+        rate: those of the true class (or right ones), of all.
+        mean: mean score; its bounds are those of the scores.
+    """
+
+    rate: Rate
+    mean: Bounded
+
+    @property
+    def gap(self) -> Bounded:
+        """|share - mean score|, in [0, 1]."""
+        share = self.rate.successes / self.rate.trials
+        low, high = share - self.mean.upper, share - self.mean.lower
+        least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+        value = abs(share - self.mean.value)
+        return Bounded(value, least, max(abs(low), abs(high)))
+
+
+def reliability(scores: ClassScores, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
+    """The reliability curve of a class over its kept scores: at most `bins` bins, ascending.
+
+    Bins hold about the same number of rows. A code is never split: it belongs to the bin in which
+    the middle of its rows falls, so a code with many rows may leave fewer bins. Empty without
+    kept scores.
+    """
+    rows = scores.positives + scores.negatives
+    if not len(rows):
+        return ()
+    ends = np.cumsum(rows)
+    bin_of = np.minimum((2 * ends - rows) * bins // (2 * int(ends[-1])), bins - 1)
+    first = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    columns = np.stack([rows * scores.lower, rows * scores.upper])
+    low, high = np.add.reduceat(columns, first, axis=1)
+    count = np.add.reduceat(rows, first)
+    right = np.add.reduceat(scores.positives, first)
+    bounds = zip((low / count).tolist(), (high / count).tolist(), strict=True)
+    return tuple(
+        ReliabilityBin(Rate(wins, trials), _middle(lower, upper))
+        for wins, trials, (lower, upper) in zip(right.tolist(), count.tolist(), bounds, strict=True)
+    )
+
+
+def class_ece(scores: ClassScores, bins: int = BINS) -> Bounded | None:
+    """Expected calibration error of a class: mean |share - mean score| of its bins by rows.
+
+    M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated probabilities using
+    Bayesian binning", AAAI 2015, here with bins of equal mass. Missing scores are one more bin. In
+    [0, 1]; None where no score is kept.
+    """
+    found = list(reliability(scores, bins))
+    if not found:
+        return None
+    missing = scores.missing_positives + scores.missing_negatives
+    if missing:
+        rate = Rate(scores.missing_positives, missing)
+        found.append(ReliabilityBin(rate, Bounded(0.0, 0.0, scores.missing_upper)))
+    return expected_error(found)
+
+
+def expected_error(bins: Sequence[ReliabilityBin]) -> Bounded | None:
+    """Mean gap of some bins by their rows: the ECE. None without bins."""
+    total = sum(each.rate.trials for each in bins)
+    if not total:
+        return None
+    gaps = [(each.gap, each.rate.trials / total) for each in bins]
+    return Bounded(
+        sum(gap.value * weight for gap, weight in gaps),
+        sum(gap.lower * weight for gap, weight in gaps),
+        sum(gap.upper * weight for gap, weight in gaps),
+    )
+
+
+def top_label_reliability(labelled: Tally) -> tuple[ReliabilityBin, ...]:
+    """Share of right predictions by band of confidence, ascending; those with labels and scores.
+
+    The mean confidence of a band lies between its edges, no more is known of it; the ECE of
+    these bins is `expected_error` of them.
+
+    Args:
+        labelled: STRATUM_LABELLED cells, true class << 32 | predicted class << 4 | band.
+    """
+    true, stratum = split_index(labelled.index)
+    band = stratum & ((1 << BAND_BITS) - 1)
+    right = true == stratum >> BAND_BITS
+    trials, wins = np.zeros((2, 1 << BAND_BITS), np.int64)
+    np.add.at(trials, band, labelled.count)
+    np.add.at(wins, band[right], labelled.count[right])
+    return tuple(
+        ReliabilityBin(Rate(int(wins[number]), int(trials[number])), _middle(*band_bounds(number)))
+        for number in np.flatnonzero(trials).tolist()
+        if number != BAND_NONE
+    )
+
+
+def log_loss(classes: Sequence[ClassScores]) -> Bounded | None:
+    """Mean of -log(score of the true class), in nats, 0 to 15.95; None without a kept one.
+
+    Scores are clipped as scikit-learn clips float32 (`CLIP`).
+
+    Args:
+        classes: all classes with labels: each row counts where its true class does.
+    """
+    rows = sum(each.positives_total for each in classes)
+    if not any(each.positives.any() for each in classes):
+        return None
+    least = most = value = 0.0
+    for each in classes:
+        positives = each.positives.astype(np.float64)
+        low, high = (np.clip(s, CLIP, 1 - CLIP) for s in (each.lower, each.upper))
+        most -= float(positives @ np.log(low))
+        least -= float(positives @ np.log(high))
+        value -= float(positives @ np.log((low + high) / 2))
+        if each.missing_positives:
+            ceiling = min(max(each.missing_upper, CLIP), 1 - CLIP)
+            ends = -np.log(CLIP) * each.missing_positives, -np.log(ceiling) * each.missing_positives
+            most, least, value = most + ends[0], least + ends[1], value + sum(ends) / 2
+    return Bounded(value / rows, least / rows, most / rows)
+
+
+def brier(scores: ClassScores) -> Bounded | None:
+    """Brier score of a class against the rest, mean of (score - is it true)^2, in [0, 1].
+
+    G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather
+    Review 78 (1950), 1-3. None where no score is kept.
+    """
+    rows = scores.positives_total + scores.negatives_total
+    if not len(scores.codes):
+        return None
+    found, ceiling = _squares(scores), scores.missing_upper**2 * scores.missing_negatives
+    return Bounded(found.value / rows, found.lower / rows, (found.upper + ceiling) / rows)
+
+
+def multiclass_brier(classes: Sequence[ClassScores]) -> Bounded | None:
+    """Brier score of whole rows: the sum over classes, in [0, 2] where scores sum to 1.
+
+    Where `missing_upper` is at most 0.5, the scores of a row sum to at most 1; then what was not
+    kept sums to at most the rest, which bounds its squares far better than each by itself.
+    None where no score is kept.
+
+    Args:
+        classes: all classes of the scope.
+    """
+    if not any(len(each.codes) for each in classes):
+        return None
+    rows = max(each.positives_total + each.negatives_total for each in classes)
+    found = [_squares(each) for each in classes]
+    ceilings = sum(each.missing_upper**2 * each.missing_negatives for each in classes)
+    largest = max(each.missing_upper for each in classes)
+    if largest <= 0.5:
+        kept = sum(float((each.positives + each.negatives) @ each.lower) for each in classes)
+        ceilings = min(ceilings, largest * max(0.0, rows - kept))
+    return Bounded(
+        sum(each.value for each in found) / rows,
+        sum(each.lower for each in found) / rows,
+        (sum(each.upper for each in found) + ceilings) / rows,
+    )
+
+
+def _squares(scores: ClassScores) -> Bounded:
+    """Sum of (score - is it true)^2 over all rows but missing negatives above 0."""
+    positives = scores.positives.astype(np.float64)
+    negatives = scores.negatives.astype(np.float64)
+    missing = scores.missing_positives
+    middle = (scores.lower + scores.upper) / 2
+    sums = [
+        float(positives @ (1 - high) ** 2 + negatives @ low**2)
+        for low, high in (
+            (middle, middle),
+            (scores.lower, scores.upper),
+            (scores.upper, scores.lower),
+        )
+    ]
+    least = missing * (1 - scores.missing_upper) ** 2
+    return Bounded(sums[0] + missing, sums[1] + least, sums[2] + missing)
+
+
+def _middle(lower: float, upper: float) -> Bounded:
+    return Bounded((lower + upper) / 2, lower, upper)

@@ -86,7 +86,7 @@ class KeyIndex:
             return
         keys = Keys(self._hash.values[size:].copy(), self._low.values[size:].copy())
         before = self.before[size:].copy()
-        newest = self._places(keys)
+        newest, _ = self._places(keys)
         self._cut_columns(size)
         oldest = before < size  # of each key one row: what stood there before it
         rows = before[oldest].astype(np.int64)
@@ -114,53 +114,65 @@ class KeyIndex:
     def _insert(self, first: int) -> None:
         """Enters the rows from `first` on, and links them to those of the same key before."""
         keys = Keys(self._hash.values[first:], self._low.values[first:])
-        rows = np.arange(first, len(self), dtype=np.int64)
-        entry = (keys.hash >> _TAG << _TAG) | (rows + 1).view(np.uint64)
-        place = self._places(keys, entry)
-        found = (self._slots.take(place) & _ROW).view(np.int64) - 1
-        before = self._before.values[first:]
-        before[:] = np.where(found < first, found, -1)  # a claim of these rows is no row before
-        self._slots[place] = entry
-        last = self._slots.take(place) == entry
-        if not last.all():
-            self._link(place, rows, before, last)
-            keep = np.flatnonzero(last)
-            self._slots[place[keep]] = entry[keep]
+        rows = np.arange(first + 1, len(self) + 1, dtype=np.uint64)
+        rows |= keys.hash >> _TAG << _TAG
+        self._before.values[first:] = -1
+        place, met = self._places(keys, rows)
+        if len(met):
+            self._link(first, met, place.take(met), rows)
 
-    def _link(self, place: I64, rows: I64, before: I64, last: Bools) -> None:
-        """Chains rows of one key among the new ones; marks in `last` the newest of each key."""
-        shared = np.zeros(len(self._slots), np.bool_)
-        shared[place[~last]] = True
-        several = np.flatnonzero(shared.take(place))
-        several = several[np.argsort(place[several], kind="stable")]
-        follows = place[several[1:]] == place[several[:-1]]
-        before[several[1:][follows]] = rows[several[:-1][follows]]
-        last[several] = True
-        last[several[:-1][follows]] = False
+    def _link(self, first: int, met: I64, place: I64, entry: U64) -> None:
+        """Chains the rows that met their key: each to the one before it, the newest in the slot.
 
-    def _places(self, keys: Keys, claim: U64 | None = None) -> I64:
-        """The slot of each key; an empty one is claimed by the entry that comes first to it."""
+        Args:
+            first: row number of the first new row.
+            met: which of the new rows; what they met is older than any of them.
+            place: the slot of each.
+            entry: of all new rows.
+        """
+        order = np.lexsort((met, place))
+        met, place = met.take(order), place.take(order)
+        begins = np.ones(len(met), np.bool_)
+        begins[1:] = place[1:] != place[:-1]
+        before = np.empty(len(met), np.int64)
+        before[1:] = met[:-1] + first
+        before[begins] = (self._slots.take(place[begins]) & _ROW).view(np.int64) - 1
+        self._before.values[first:][met] = before
+        newest = np.append(begins[1:], True)
+        self._slots[place[newest]] = entry[met[newest]]
+
+    def _places(self, keys: Keys, claim: U64 | None = None) -> tuple[I64, I64]:
+        """The slot of each key, and which rows found their key there.
+
+        An empty slot is claimed by the entry that comes first to it. Rows of one key come to every
+        slot together, so what one of them finds there is older than itself.
+        """
         slots, mask = self._slots, len(self._slots) - 1
         place = (keys.hash & np.uint64(mask)).view(np.int64)
         todo, at, entry = None, place, claim
         hash_, low = keys.hash, keys.low
+        met: list[I64] = []
         while len(at):
             slot = slots.take(at)
             if entry is not None:
-                empty = np.flatnonzero(slot == 0)
-                if len(empty):
-                    slots[at[empty]] = entry[empty]
-                    slot[empty] = slots.take(at[empty])
+                empty = np.flatnonzero(slot == 0)[::-1]  # of one slot the last to write stays
+                claimed = at.take(empty)
+                slots[claimed] = entry.take(empty)
+                slot[empty] = slots.take(claimed)
                 on = np.flatnonzero(slot != entry)
-            else:
-                on = np.arange(len(at))
-            on = on[~self._has(slot[on], hash_[on], low[on])]
+                slot, at, entry = slot[on], at[on], entry[on]
+                hash_, low = hash_[on], low[on]
+                todo = on if todo is None else todo[on]
+            same = self._has(slot, hash_, low)
+            here = np.flatnonzero(same)
+            met.append(here if todo is None else todo[here])
+            on = np.flatnonzero(~same)
             todo = on if todo is None else todo[on]
             at = (at[on] + 1) & mask
             place[todo] = at
             hash_, low = hash_[on], low[on]
             entry = None if entry is None else entry[on]
-        return place
+        return place, np.concatenate(met) if met else np.empty(0, np.int64)
 
     def _has(self, slot: U64, hash_: U64, low: U64) -> Bools:
         """Whether the row of each slot has the key."""

@@ -19,7 +19,7 @@ from leadline.metrics.core.match import (
 from leadline.metrics.core.numbering import SeriesNumbers
 from leadline.metrics.core.rows import BAND_SHIFT, I64, PREDICTION, Form, Rows
 from leadline.metrics.core.rule_table import RuleTable
-from leadline.metrics.core.store import Found, PendingStore, joined_found
+from leadline.metrics.core.store import Found, PendingStore, distinct, joined_found
 from leadline.records.batches import U32
 from leadline.records.cells import STRATUM_CLASSES_MAX, CellKind, Cells, Series, count
 
@@ -34,9 +34,9 @@ def cells_of_outcome(
     tasks = series.tasks.names
     for part in outcome.unmatched:
         if len(part.series):
-            known, place = np.unique(part.series, return_inverse=True)
-            numbers = [series.number(Series(task=str(tasks[task]))) for task in known.tolist()]
-            own = np.array(numbers, np.int64)[place]
+            known = distinct(part.series)
+            numbers = [series.number(Series(task=str(tasks[task]))) for task in known]
+            own = np.array(numbers, np.int64)[np.searchsorted(known, part.series)]
             yield from _counted(CellKind.UNMATCHED, [part._replace(series=own)])
     for pairs in outcome.pairs:
         yield from _version_pairs(series, pairs)

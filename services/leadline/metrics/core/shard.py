@@ -297,20 +297,21 @@ class ShardCore:
         series = np.ascontiguousarray(new.rows["series"])
         minute = (new.rows["event_ms"] // MINUTE_MS).astype(np.uint32)
         predicted = new.rows["predicted"].astype(np.uint64)
-        again = outcome.duplicate
-        if not again.any():
-            return [
-                count(CellKind.PREDICTED, series, minute, predicted),
-                *self._count_strata(new.rows),
-            ]
-        fresh = ~again
-        return [
-            count(CellKind.PREDICTED, series[fresh], minute[fresh], predicted[fresh]),
-            count(CellKind.DUPLICATE, series[again], minute[again], 0),
-            *self._count_strata(new.rows[fresh]),
+        counted = [
+            count(CellKind.PREDICTED, series, minute, predicted),
+            *self._count_strata(new.rows, 1),
         ]
+        again = np.flatnonzero(outcome.duplicate)
+        if len(again):  # few: they are taken off
+            series, minute = series[again], minute[again]
+            counted += [
+                count(CellKind.PREDICTED, series, minute, predicted[again], -1),
+                count(CellKind.DUPLICATE, series, minute, 0),
+                *self._count_strata(new.rows.take(again), -1),
+            ]
+        return counted
 
-    def _count_strata(self, rows: Rows) -> list[Cells]:
+    def _count_strata(self, rows: Rows, weight: int) -> list[Cells]:
         """STRATUM cells of generations."""
         at = strata_rows(rows, self._table)
         rows = rows if at is None else rows.take(at)
@@ -318,7 +319,8 @@ class ShardCore:
             return []
         minute = (rows["event_ms"] // HOUR_MS * HOUR_MINUTES).astype(np.uint32)
         index = stratum_index(rows["predicted"], rows["flags"] >> np.uint8(BAND_SHIFT))
-        return [count(CellKind.STRATUM, np.ascontiguousarray(rows["series"]), minute, index)]
+        series = np.ascontiguousarray(rows["series"])
+        return [count(CellKind.STRATUM, series, minute, index, weight)]
 
     def _count_clamped(self, series: U32, append_ms: I64, side: int) -> None:
         minute = (append_ms // MINUTE_MS).astype(np.uint32)

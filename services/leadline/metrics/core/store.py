@@ -324,7 +324,10 @@ def distinct(values: npt.NDArray[Any]) -> list[int]:
     if not len(values):
         return []
     least, most = int(values.min()), int(values.max())
-    found: list[int] = [least] if least == most else np.unique(values).tolist()
+    if least == most:
+        return [least]
+    ordered = np.sort(values)
+    found: list[int] = ordered[np.append(True, ordered[1:] != ordered[:-1])].tolist()
     return found
 
 

@@ -63,6 +63,21 @@ def test_the_true_difference_is_never_excluded_in_95_percent(shares):
     assert ever(log_e(*counts, truth) >= math.log(1 / ALPHA)) < ALPHA
 
 
+def test_no_class_is_told_apart_in_95_percent():
+    """Ten equal classes that are watched together, after Holm; its first step decides."""
+    rng = np.random.default_rng(6)
+    smallest = np.ones((RUNS // 4, 100))
+    single = 0.0
+    for _ in range(10):
+        drawn = rng.multinomial(20, [0.2, 0.2, 0.6], smallest.shape).cumsum(axis=1)
+        found = paired_evidence(drawn[..., 0], drawn[..., 1], drawn.sum(axis=2)).p_value
+        smallest = np.minimum(smallest, found)
+        single += ever(found <= ALPHA) / 10
+    assert ever(smallest * 10 <= ALPHA) < ALPHA
+    assert ever(smallest <= ALPHA) > 2 * ALPHA, "without the correction it fails"
+    assert single < ALPHA
+
+
 def test_a_better_version_is_found():
     """Power: 6 % against 3 % of discordant pairs, 5,000 pairs."""
     counts = watched(np.random.default_rng(3), 0.06, 0.03)

@@ -242,6 +242,9 @@ def compare(
 ) -> Comparison:
     """Judge a challenger against the champion.
 
+    The verdict holds at every look at counts that grow from a fixed start, such as the challenger's
+    first prediction; of a window that slides, for each start alone.
+
     Args:
         names: of champion and challenger.
         pairs: inputs that both predicted, the champion as the first version; None where they are

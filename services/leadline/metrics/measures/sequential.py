@@ -9,8 +9,9 @@ below 1 / alpha are a confidence sequence: it holds the true one at all times wi
 
 What is bet does not depend on the data seen, so the wealth is a function of counts alone. All of it
 is in natural logarithms, sound for counts up to 1e9. The guarantee is for independent inputs that
-are counted one after another; a label that is corrected later changes what was bet on, and a share
-of corrections that is small beside alpha leaves it nearly as it is.
+are counted one after another from a fixed start. A window that slides starts a new bet with each
+move: the guarantee is then for each start alone. A label that is corrected later changes what was
+bet on; corrections that are few beside the discordant pairs change little.
 """
 
 from __future__ import annotations

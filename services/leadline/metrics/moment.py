@@ -24,6 +24,7 @@ from leadline.metrics.core.figures import Figures, Tally, confusion_of, delay_of
 from leadline.metrics.core.notices import Facts, notices
 from leadline.metrics.core.scope import EVERYTHING, Last, Position, Scope, Window
 from leadline.metrics.core.version_pairs import PairCounts
+from leadline.metrics.findings import Judged, findings_of
 from leadline.metrics.scored import ScoredCounts, pairs_of_versions, scored_counts, whole_hours
 from leadline.records.cells import CellKind, Cells, Series, concatenate
 from leadline.records.errors import NotFoundError, UsageError
@@ -152,6 +153,13 @@ class Moment:
             scope,
             lambda: pairs_of_versions(self._snapshot, versions[0], versions[1], window),
         )
+
+    def findings(self, scope: Scope) -> Judged:
+        """See `Reader.findings`."""
+        summary = self.summary(scope)
+        _, hourly = self.scored(scope)
+        timeline = self.timeline(scope, 0)
+        return findings_of(summary, hourly, timeline, self.slices(scope), self._now_us)
 
     def _with_plain(
         self, model: str, version: str, slices: scopes.Slices

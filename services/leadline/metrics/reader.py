@@ -14,6 +14,7 @@ from leadline.metrics.answers import ModelRow, SliceList, Summary, Survey, Timel
 from leadline.metrics.core import scope as scopes
 from leadline.metrics.core.scope import Ends, Last, Position, Scope, Window
 from leadline.metrics.core.version_pairs import PairCounts
+from leadline.metrics.findings import Judged
 from leadline.metrics.moment import Cache, Moment, pick, positions, row, rows
 from leadline.metrics.scored import ScoredCounts
 from leadline.records.cases import Case
@@ -123,6 +124,11 @@ class Reader:
         """
         with self._open() as moment:
             return moment.pairs(scope, challenger)
+
+    def findings(self, scope: Scope) -> Judged:
+        """What advice is given about, of one snapshot; raises NotFoundError as `summary`."""
+        with self._open() as moment:
+            return moment.findings(scope)
 
     def cases(self, page: CaseQuery, query: CaseQuery) -> tuple[list[Case], int]:
         """The cases of a page, and how many fit the whole query, of one snapshot."""

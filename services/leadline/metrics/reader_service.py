@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from prometheus_client import CollectorRegistry
 
+from leadline.metrics.api.analysis import AnalysisServicer
 from leadline.metrics.api.evaluation import Blobs, EvaluationServicer
 from leadline.metrics.api.models import ModelServicer
 from leadline.metrics.api.workers import Workers
@@ -17,9 +18,13 @@ from leadline.metrics.watch import Pulse
 from leadline.runtime.clock import Clock
 from leadline.runtime.grpc_server import GrpcOptions, GrpcServer
 from leadline.runtime.store.port import TruthStore
-from leadline.v1 import evaluation_pb2_grpc, models_pb2_grpc
+from leadline.v1 import analysis_pb2_grpc, evaluation_pb2_grpc, models_pb2_grpc
 
-SERVICES = ("leadline.v1.EvaluationService", "leadline.v1.ModelService")
+SERVICES = (
+    "leadline.v1.AnalysisService",
+    "leadline.v1.EvaluationService",
+    "leadline.v1.ModelService",
+)
 
 
 class ReaderService:
@@ -70,6 +75,9 @@ class ReaderService:
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationServicer(self._reader, blobs, self._pulse, self._workers, clock),
             self._grpc.server,
+        )
+        analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(
+            AnalysisServicer(self._reader, self._workers), self._grpc.server
         )
         models_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelServicer(self._reader, store, self._workers), self._grpc.server

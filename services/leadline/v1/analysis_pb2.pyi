@@ -632,30 +632,25 @@ Global___GetCalibrationResponse: _TypeAlias = GetCalibrationResponse  # noqa: Y0
 class ReliabilityBin(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SCORE_LOWER_FIELD_NUMBER: _builtins.int
-    SCORE_UPPER_FIELD_NUMBER: _builtins.int
-    MEAN_LOWER_FIELD_NUMBER: _builtins.int
-    MEAN_UPPER_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
     OBSERVED_FIELD_NUMBER: _builtins.int
-    score_lower: _builtins.float
-    score_upper: _builtins.float
-    mean_lower: _builtins.float
-    """The mean score lies between these."""
-    mean_upper: _builtins.float
     @_builtins.property
-    def observed(self) -> _evaluation_pb2.Rate: ...
+    def score(self) -> Global___Bounded:
+        """The mean score."""
+
+    @_builtins.property
+    def observed(self) -> _evaluation_pb2.Rate:
+        """Of the class, or right."""
+
     def __init__(
         self,
         *,
-        score_lower: _builtins.float = ...,
-        score_upper: _builtins.float = ...,
-        mean_lower: _builtins.float = ...,
-        mean_upper: _builtins.float = ...,
+        score: Global___Bounded | None = ...,
         observed: _evaluation_pb2.Rate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observed", b"observed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observed", b"observed", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mean_lower", b"mean_lower", "mean_upper", b"mean_upper", "observed", b"observed", "score_lower", b"score_lower", "score_upper", b"score_upper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observed", b"observed", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -710,35 +705,42 @@ class Stratified(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAIN_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
-    UNKNOWN_SHARE_FIELD_NUMBER: _builtins.int
+    UNLABELLED_SHARE_FIELD_NUMBER: _builtins.int
     DIFFERS_FIELD_NUMBER: _builtins.int
-    value: _builtins.float
-    unknown_share: _builtins.float
-    """Share of all predictions in strata without any label: nothing is known of them."""
+    unlabelled_share: _builtins.float
+    """Share of the predictions in strata without any label: nothing is known of them."""
     differs: _builtins.bool
-    """Both differ by more than their intervals allow."""
+    """Each rate lies outside the other's interval."""
     @_builtins.property
     def plain(self) -> _evaluation_pb2.Rate: ...
     @_builtins.property
-    def interval(self) -> Global___Bounds: ...
+    def rate(self) -> Global___Bounded:
+        """Between what it would be if all of the strata without any label were wrong and all right; absent
+        where no stratum has labels.
+        """
+
+    @_builtins.property
+    def interval(self) -> Global___Bounds:
+        """95 % interval of sampling, widened by that range."""
+
     def __init__(
         self,
         *,
         plain: _evaluation_pb2.Rate | None = ...,
-        value: _builtins.float | None = ...,
+        rate: Global___Bounded | None = ...,
         interval: Global___Bounds | None = ...,
-        unknown_share: _builtins.float = ...,
+        unlabelled_share: _builtins.float | None = ...,
         differs: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "interval", b"interval", "plain", b"plain", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_unlabelled_share", b"_unlabelled_share", "interval", b"interval", "plain", b"plain", "rate", b"rate", "unlabelled_share", b"unlabelled_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "differs", b"differs", "interval", b"interval", "plain", b"plain", "unknown_share", b"unknown_share", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_unlabelled_share", b"_unlabelled_share", "differs", b"differs", "interval", b"interval", "plain", b"plain", "rate", b"rate", "unlabelled_share", b"unlabelled_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
-    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+    _WhichOneofReturnType__unlabelled_share: _TypeAlias = _typing.Literal["unlabelled_share"]  # noqa: Y015
+    _WhichOneofArgType__unlabelled_share: _TypeAlias = _typing.Literal["_unlabelled_share", b"_unlabelled_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unlabelled_share) -> _WhichOneofReturnType__unlabelled_share | None: ...
 
 Global___Stratified: _TypeAlias = Stratified  # noqa: Y015
 

@@ -32,6 +32,7 @@ from leadline.wire.batches import ids_of, times_of
 from leadline.wire.rows import CLASSES_MAX, check_label_rows, check_prediction_rows
 
 Bools = npt.NDArray[np.bool_]
+Buffer = bytes | memoryview
 Column = npt.NDArray[Any] | None
 Slices = tuple[tuple[str, tuple[str, ...]], ...]
 """(name, dictionary) of each slice column."""
@@ -81,7 +82,7 @@ class Block:
         self.shape = shape
         self.sources: list[Source] = []
         self.kept: list[tuple[int, KeptRow]] = []
-        self._chunks: list[list[bytes]] = [[] for _ in range(len(shape[0]) + shape[1])]
+        self._chunks: list[list[Buffer]] = [[] for _ in range(len(shape[0]) + shape[1])]
         self._places: list[tuple[I64, I64]] = []
         self._runs: list[tuple[int, int, int]] = []
         self._numbers: dict[int, int] = {}
@@ -99,7 +100,7 @@ class Block:
         record: int,
         source: int,
         n: int,
-        columns: Iterable[bytes],
+        columns: Iterable[Buffer],
         kept: Sequence[KeptRow] = (),
     ) -> None:
         """Rows of one record: the content of each column, codes of slice columns last."""
@@ -110,7 +111,7 @@ class Block:
             self.kept += [(self._size + row.row, row) for row in kept]
         self._size += n
 
-    def add_many(self, records: I64, sources: I64, n: int, columns: Iterable[bytes]) -> None:
+    def add_many(self, records: I64, sources: I64, n: int, columns: Iterable[Buffer]) -> None:
         """Rows of many records of n rows each."""
         self._flush()
         for chunks, column in zip(self._chunks, columns, strict=True):
@@ -130,7 +131,7 @@ class Block:
         """The columns, None for those that are absent; codes of slice columns last."""
         widths = self.shape[0] + (4,) * self.shape[1]
         types = COLUMN_TYPES[: len(self.shape[0])] + ("<u4",) * self.shape[1]
-        raw = [chunks[0] if len(chunks) == 1 else b"".join(chunks) for chunks in self._chunks]
+        raw = [b"".join(chunks) for chunks in self._chunks]  # aligned, of single bytes no copy
         found: list[Column] = [ids_of(raw[0]), times_of(raw[1])]
         for at in range(2, len(raw)):
             numbers = np.frombuffer(raw[at], types[at]) if widths[at] else None

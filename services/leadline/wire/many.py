@@ -252,7 +252,8 @@ class _Many:
             return
         found, shape, source, codes, kept = content
         block = self._block(shape)
-        columns = [value[start:end] for start, end in found.columns[: len(shape[0])]]
+        view = memoryview(value)
+        columns = [view[start:end] for start, end in found.columns[: len(shape[0])]]
         block.add(record, block.number(source), found.n, [*columns, *codes], kept)
 
     def _unusual(self, record: int, value: bytes) -> None:

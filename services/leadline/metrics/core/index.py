@@ -155,10 +155,9 @@ class KeyIndex:
         while len(at):
             slot = slots.take(at)
             if entry is not None:
-                empty = np.flatnonzero(slot == 0)[::-1]  # of one slot the last to write stays
-                claimed = at.take(empty)
-                slots[claimed] = entry.take(empty)
-                slot[empty] = slots.take(claimed)
+                np.copyto(slot, entry, where=slot == 0)
+                slots[at[::-1]] = slot[::-1]  # of one slot the last to write stays
+                slot = slots.take(at)
                 on = np.flatnonzero(slot != entry)
                 slot, at, entry = slot[on], at[on], entry[on]
                 hash_, low = hash_[on], low[on]

@@ -7,6 +7,7 @@ middle of a code. What was not kept is missing (`ClassScores`): its score lies i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,20 +57,26 @@ def reliability(scores: ClassScores, bins: int = BINS) -> tuple[ReliabilityBin, 
     the middle of its rows falls, so a code with many rows may leave fewer bins. Empty without
     kept scores.
     """
-    rows = scores.positives + scores.negatives
-    if not len(rows):
+    if not len(scores.codes):
         return ()
-    ends = np.cumsum(rows)
-    bin_of = np.minimum((2 * ends - rows) * bins // (2 * int(ends[-1])), bins - 1)
-    first = np.flatnonzero(np.diff(bin_of, prepend=-1))
-    columns = np.stack([rows * scores.lower, rows * scores.upper])
-    low, high = np.add.reduceat(columns, first, axis=1)
-    count = np.add.reduceat(rows, first)
-    right = np.add.reduceat(scores.positives, first)
-    bounds = zip((low / count).tolist(), (high / count).tolist(), strict=True)
+    trials, wins, lower, upper = (each.tolist() for each in _bins(scores, bins))
     return tuple(
-        ReliabilityBin(Rate(wins, trials), _middle(lower, upper))
-        for wins, trials, (lower, upper) in zip(right.tolist(), count.tolist(), bounds, strict=True)
+        ReliabilityBin(Rate(right, count), _middle(low / count, high / count))
+        for count, right, low, high in zip(trials, wins, lower, upper, strict=True)
+    )
+
+
+def _bins(scores: ClassScores, bins: int) -> tuple[I64, I64, F64, F64]:
+    """Rows, positives, and least and largest sum of scores of each bin."""
+    rows = scores.positives + scores.negatives
+    ends = rows.cumsum()
+    bin_of = np.minimum((2 * ends - rows) * bins // (2 * int(ends[-1])), bins - 1)
+    first = np.concatenate([[0], (bin_of[1:] != bin_of[:-1]).nonzero()[0] + 1])
+    return (
+        np.add.reduceat(rows, first),
+        np.add.reduceat(scores.positives, first),
+        np.add.reduceat(rows * scores.lower, first),
+        np.add.reduceat(rows * scores.upper, first),
     )
 
 
@@ -80,14 +87,20 @@ def class_ece(scores: ClassScores, bins: int = BINS) -> Bounded | None:
     Bayesian binning", AAAI 2015, here with bins of equal mass. Missing scores are one more bin. In
     [0, 1]; None where no score is kept.
     """
-    found = list(reliability(scores, bins))
-    if not found:
+    if not len(scores.codes):
         return None
-    missing = scores.missing_positives + scores.missing_negatives
-    if missing:
-        rate = Rate(scores.missing_positives, missing)
-        found.append(ReliabilityBin(rate, Bounded(0.0, 0.0, scores.missing_upper)))
-    return expected_error(found)
+    trials, wins, lower, upper = _bins(scores, bins)
+    under, over = wins - upper, wins - lower  # rows x (share - mean score) lies between
+    farthest = np.maximum(-under, over)
+    nearest = np.maximum(np.maximum(under, -over), 0)
+    sums = [float(each.sum()) for each in (np.abs(under + over) / 2, nearest, farthest)]
+    missing, right = scores.missing_positives + scores.missing_negatives, scores.missing_positives
+    ceiling = scores.missing_upper * missing
+    sums[0] += right
+    sums[1] += max(0.0, right - ceiling)
+    sums[2] += max(right, ceiling - right)
+    total = int(trials.sum()) + missing
+    return Bounded(sums[0] / total, sums[1] / total, sums[2] / total)
 
 
 def expected_error(bins: Sequence[ReliabilityBin]) -> Bounded | None:
@@ -136,17 +149,20 @@ def log_loss(classes: Sequence[ClassScores]) -> Bounded | None:
     rows = sum(each.positives_total for each in classes)
     if not any(each.positives.any() for each in classes):
         return None
-    least = most = value = 0.0
+    positives, low, high = (
+        np.concatenate(columns)
+        for columns in zip(*((c.positives, c.lower, c.upper) for c in classes), strict=True)
+    )
+    low, high = np.clip(low, CLIP, 1 - CLIP), np.clip(high, CLIP, 1 - CLIP)
+    most = -float(positives @ np.log(low))
+    least = -float(positives @ np.log(high))
+    value = -float(positives @ np.log((low + high) / 2))
     for each in classes:
-        positives = each.positives.astype(np.float64)
-        low, high = (np.clip(s, CLIP, 1 - CLIP) for s in (each.lower, each.upper))
-        most -= float(positives @ np.log(low))
-        least -= float(positives @ np.log(high))
-        value -= float(positives @ np.log((low + high) / 2))
         if each.missing_positives:
             ceiling = min(max(each.missing_upper, CLIP), 1 - CLIP)
-            ends = -np.log(CLIP) * each.missing_positives, -np.log(ceiling) * each.missing_positives
-            most, least, value = most + ends[0], least + ends[1], value + sum(ends) / 2
+            worst = -math.log(CLIP) * each.missing_positives
+            best = -math.log(ceiling) * each.missing_positives
+            most, least, value = most + worst, least + best, value + (worst + best) / 2
     return Bounded(value / rows, least / rows, most / rows)
 
 
@@ -191,20 +207,14 @@ def multiclass_brier(classes: Sequence[ClassScores]) -> Bounded | None:
 
 def _squares(scores: ClassScores) -> Bounded:
     """Sum of (score - is it true)^2 over all rows but missing negatives above 0."""
-    positives = scores.positives.astype(np.float64)
-    negatives = scores.negatives.astype(np.float64)
-    missing = scores.missing_positives
-    middle = (scores.lower + scores.upper) / 2
-    sums = [
-        float(positives @ (1 - high) ** 2 + negatives @ low**2)
-        for low, high in (
-            (middle, middle),
-            (scores.lower, scores.upper),
-            (scores.upper, scores.lower),
-        )
-    ]
-    least = missing * (1 - scores.missing_upper) ** 2
-    return Bounded(sums[0] + missing, sums[1] + least, sums[2] + missing)
+    positives, negatives, missing = scores.positives, scores.negatives, scores.missing_positives
+    low, high = scores.lower, scores.upper
+    middle = (low + high) / 2
+    least = float(positives @ (1 - high) ** 2 + negatives @ low**2)
+    most = float(positives @ (1 - low) ** 2 + negatives @ high**2)
+    value = float(positives @ (1 - middle) ** 2 + negatives @ middle**2)
+    least += missing * (1 - scores.missing_upper) ** 2
+    return Bounded(value + missing, least, most + missing)
 
 
 def _middle(lower: float, upper: float) -> Bounded:

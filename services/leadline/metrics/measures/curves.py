@@ -96,15 +96,19 @@ class Descending:
 
 def descending(scores: ClassScores) -> Descending:
     """The counts at every distinct code; where scores are missing, a last row adds them."""
-    tp = np.concatenate([[0], np.cumsum(scores.positives[::-1])])
-    fp = np.concatenate([[0], np.cumsum(scores.negatives[::-1])])
-    threshold = np.concatenate([[np.inf], scores.lower[::-1]])
-    exact = len(threshold)
-    if not scores.is_complete:
-        exact = int((threshold > scores.missing_upper).sum())
-        tp = np.append(tp, scores.positives_total)
-        fp = np.append(fp, scores.negatives_total)
-        threshold = np.append(threshold, 0.0)
+    codes, is_complete = len(scores.codes), scores.is_complete
+    size = codes + 1 + (not is_complete)
+    tp, fp, threshold = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
+    tp[0], fp[0], threshold[0] = 0, 0, np.inf
+    np.cumsum(scores.positives[::-1], out=tp[1 : codes + 1])
+    np.cumsum(scores.negatives[::-1], out=fp[1 : codes + 1])
+    threshold[1 : codes + 1] = scores.lower[::-1]
+    exact = size
+    if not is_complete:
+        exact = 1 + codes - int(scores.lower.searchsorted(scores.missing_upper, "right"))
+        tp[-1] = tp[codes] + scores.missing_positives
+        fp[-1] = fp[codes] + scores.missing_negatives
+        threshold[-1] = 0.0
     return Descending(threshold, tp, fp, exact)
 
 
@@ -135,23 +139,26 @@ def auc(scores: ClassScores) -> Bounded | None:
     A pair within a code may be in any order, and so may a missing score and a kept one that
     begins at or below `missing_upper`. None without a positive, a negative or any kept score.
     """
-    positives = scores.positives.astype(np.float64)
-    negatives = scores.negatives.astype(np.float64)
-    missing_p, missing_n = scores.missing_positives, scores.missing_negatives
-    kept_p, kept_n = float(positives.sum()), float(negatives.sum())
-    pairs = (kept_p + missing_p) * (kept_n + missing_n)
-    if not pairs or not len(scores.codes):
+    if not len(scores.codes):
         return None
-    sure = float(positives @ (np.cumsum(negatives) - negatives))
+    positives, negatives = scores.positives.astype(np.float64), scores.negatives.astype(np.float64)
+    missing_p, missing_n = scores.missing_positives, scores.missing_negatives
+    up_to = negatives.cumsum()
+    kept_p, kept_n = float(positives.sum()), float(up_to[-1])
+    pairs = (kept_p + missing_p) * (kept_n + missing_n)
+    if not pairs:
+        return None
     same = positives * negatives
+    within = float(same.sum())
+    sure = float(positives @ up_to) - within
     tied = float(same @ (scores.upper <= scores.lower)) / 2
-    open_ = float(same.sum()) - 2 * tied
+    open_ = within - 2 * tied
     lower, upper, value = sure + tied, sure + tied + open_, sure + tied + open_ / 2
     if missing_p or missing_n:
-        firm = scores.lower > scores.missing_upper
-        lower += missing_n * float(positives @ firm)
+        firm = int(scores.lower.searchsorted(scores.missing_upper, "right"))
+        lower += missing_n * float(positives[firm:].sum())
         value += missing_n * kept_p + missing_p * missing_n / 2
-        loose_n = kept_n - float(negatives @ firm)
+        loose_n = float(up_to[firm - 1]) if firm else 0.0
         upper += missing_n * kept_p + missing_p * (loose_n + missing_n)
     return Bounded(value / pairs, lower / pairs, upper / pairs)
 
@@ -168,51 +175,58 @@ def average_precision(scores: ClassScores) -> Bounded | None:
     total = scores.positives_total
     if not total or not len(scores.codes):
         return None
-    p, n = (side[::-1].astype(np.float64) for side in (scores.positives, scores.negatives))
-    tied = (scores.upper <= scores.lower)[::-1]
-    tp, fp = np.cumsum(p), np.cumsum(n)
-    loose = (scores.lower <= scores.missing_upper)[::-1]
-    at = p > 0
-    before = fp + np.where(loose, scores.missing_negatives, 0)
-    worst = _least_sum(p[at], tp[at] - p[at], before[at], tied[at])
-    reached = tp[at] + np.where(loose[at], scores.missing_positives, 0)
-    ahead = (fp - np.where(tied, 0, n))[at]
-    value = float((p[at] * tp[at] / (tp[at] + fp[at])).sum())
-    lower, upper = float(worst.sum()), float((p[at] * reached / (reached + ahead)).sum())
+    at = scores.positives.nonzero()[0][::-1]
+    fp_up_to = scores.negatives[::-1].cumsum()[::-1]
+    p = scores.positives[at].astype(np.float64)
+    tp, fp, n = p.cumsum(), fp_up_to[at], scores.negatives[at]
+    tied = scores.upper[at] <= scores.lower[at]
+    firm = int(scores.lower.searchsorted(scores.missing_upper, "right"))
+    loose = at < firm
+    value = float(p @ (tp / (tp + fp)))
+    before, ahead, reached = fp, np.where(tied, fp, fp - n), tp
+    if not scores.is_complete:
+        before = fp + scores.missing_negatives * loose
+        reached = tp + scores.missing_positives * loose
+    lower = float(_least_sum(p, tp, before, tied).sum())
+    upper = float(p @ (reached / (reached + ahead)))
     if scores.missing_positives:
-        least, most = _missing_sums(scores, (tp, fp), (p, n), loose)
+        least, most = _missing_sums(scores, firm, fp_up_to)
         lower, upper = lower + least, upper + most
         value += scores.missing_positives * total / (total + scores.negatives_total)
     return Bounded(value / total, min(lower, value) / total, max(upper, value) / total)
 
 
-def _least_sum(p: F64, before: F64, negatives: F64, tied: npt.NDArray[np.bool_]) -> F64:
+def _least_sum(p: F64, reached: F64, negatives: F64, tied: npt.NDArray[np.bool_]) -> F64:
     """Least sum of the precisions at the p positives of each code, all p >= 1."""
-    last = (before + p) / (before + p + negatives)
-    first = (before + 1) / (before + 1 + negatives)
-    integral = p - negatives * np.log1p(p / (before + negatives + 0.5))
+    both = reached + negatives
+    last = reached / both
+    before = reached - p
+    first = (before + 1) / (both - p + 1)
+    integral = p - negatives * np.log1p(p / (both - p + 0.5))
     return np.where(tied, p * last, np.maximum(p * (first + last) / 2, integral))
 
 
-def _missing_sums(
-    scores: ClassScores,
-    reached: tuple[F64, F64],
-    code: tuple[F64, F64],
-    loose: npt.NDArray[np.bool_],
-) -> tuple[float, float]:
+def _missing_sums(scores: ClassScores, firm: int, fp_up_to: I64) -> tuple[float, float]:
     """Least and largest sum of the precisions at the missing positives.
 
     The j-th of them stands somewhere at or below `missing_upper`. At each place the kept positives
     before it and its own rank bound its precision; the least over all places is concave in j, so
     its sum is at least the trapezoid of its ends.
+
+    Args:
+        scores: of the class.
+        firm: place of the first code that lies above every missing score.
+        fp_up_to: negatives at each code or a higher one.
     """
-    m, missing_n = scores.missing_positives, scores.missing_negatives
-    (tp, fp), (p, n) = reached, code
-    fewest = np.append((tp - p)[loose], tp[-1])
-    negatives = np.append(fp[loose], fp[-1]) + missing_n
-    ends = [float(((fewest + j) / (fewest + j + negatives)).min()) for j in (1, m)]
-    most = np.append(tp[loose], tp[-1]) + m
-    ahead = np.append((fp - n)[loose], fp[-1])
+    m = scores.missing_positives
+    positives, negatives = scores.positives, scores.negatives
+    all_p, all_n = int(positives.sum()), int(fp_up_to[0])
+    tp, fp = all_p - (positives.cumsum() - positives)[:firm], fp_up_to[:firm]
+    fewest = np.append(tp - positives[:firm], all_p)
+    most_n = np.append(fp, all_n) + scores.missing_negatives
+    ends = [float(((fewest + j) / (fewest + j + most_n)).min()) for j in (1, m)]
+    most = np.append(tp, all_p) + m
+    ahead = np.append(fp - negatives[:firm], all_n)
     return m * sum(ends) / 2, m * float((most / (most + ahead)).max())
 
 

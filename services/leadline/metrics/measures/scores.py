@@ -18,12 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from leadline.metrics.core.figures import Tally
-from leadline.records.scores import CODES, HALF, code_lower, code_upper
+from leadline.records.scores import CODE_BITS, CODE_MASK, CODES, HALF, code_lower, code_upper
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -108,7 +109,11 @@ def from_codes(
         missing: positives and negatives without a kept score.
         missing_upper: see `ClassScores`.
     """
-    return _of_table(number, table, code_range(np.arange(CODES)), missing, missing_upper)
+    codes = np.flatnonzero(table[0] | table[1])
+    lower, upper = code_range(codes)
+    return ClassScores(
+        number, codes, table[1, codes], table[0, codes], lower, upper, *missing, missing_upper
+    )
 
 
 def class_scores(
@@ -131,13 +136,11 @@ def class_scores(
     Raises:
         ValueError: a class has more kept scores than rows: the counts are not of one scope.
     """
-    bounds = code_range(np.arange(CODES))
-    tables = _tables(cells)
-    none = np.zeros((2, CODES), np.int64)
+    kept = _kept(cells)
     found = []
-    for number in sorted(tables.keys() | {c for c, rows in support_by_class.items() if rows}):
-        table = tables.get(number, none)
-        negatives, positives = (int(side.sum()) for side in table)
+    for number in sorted(kept.keys() | {c for c, rows in support_by_class.items() if rows}):
+        columns = kept.get(number) or _no_columns()
+        negatives, positives = int(columns[1].sum()), int(columns[2].sum())
         support = support_by_class.get(number, 0)
         missing = support - positives, labelled - support - negatives
         if min(missing) < 0:
@@ -145,7 +148,10 @@ def class_scores(
                 f"Class {number} has {positives} positive and {negatives} negative scores, "
                 f"but {support} and {labelled - support} rows: the counts are not of one scope."
             )
-        found.append(_of_table(number, table, bounds, missing, missing_upper))
+        codes, below, above, lower, upper = columns
+        found.append(
+            ClassScores(number, codes, above, below, lower, upper, *missing, missing_upper)
+        )
     return found
 
 
@@ -164,39 +170,49 @@ def pooled(classes: Sequence[ClassScores]) -> ClassScores | None:
     return from_codes(-1, table)
 
 
-def _tables(cells: Tally) -> dict[int, I64]:
-    """(2, codes) of each class that has cells: negatives and positives."""
-    side = (cells.index >> np.uint64(16)).astype(np.int64)
-    code = (cells.index & np.uint64(0xFFFF)).astype(np.int64)
-    cuts = np.flatnonzero(np.diff(side)) + 1
-    tables: dict[int, I64] = {}
-    for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(side)], strict=True):
-        if begin < end:
-            key = int(side[begin])
-            table = tables.setdefault(key >> 16, np.zeros((2, CODES), np.int64))
-            table[key & 1, code[begin:end]] = cells.count[begin:end]
-    return tables
+_Columns = tuple[I64, I64, I64, F64, F64]
+"""Codes, negatives, positives, lower and upper of one class."""
 
 
-def _of_table(
-    number: int,
-    table: I64,
-    bounds: tuple[F64, F64],
-    missing: tuple[int, int],
-    missing_upper: float,
-) -> ClassScores:
-    codes = np.flatnonzero(table[0] | table[1])
-    return ClassScores(
-        number=number,
-        codes=codes,
-        positives=table[1, codes],
-        negatives=table[0, codes],
-        lower=bounds[0][codes],
-        upper=bounds[1][codes],
-        missing_positives=missing[0],
-        missing_negatives=missing[1],
-        missing_upper=missing_upper,
-    )
+def _no_columns() -> _Columns:
+    none, nowhere = np.empty(0, np.int64), np.empty(0)
+    return none, none, none, nowhere, nowhere
+
+
+def _kept(cells: Tally) -> dict[int, _Columns]:
+    """The columns of each class that has cells, all computed at once.
+
+    A class has two ascending runs of codes, negatives before positives; sorting them by (class,
+    code) keeps that order among equals.
+    """
+    if not len(cells.count):
+        return {}
+    low = cells.index.astype(np.uint32)
+    key = (cells.index >> np.uint64(32 - CODE_BITS)).astype(np.int64) & ~CODE_MASK
+    key |= (low & np.uint32(CODE_MASK)).astype(np.int64)
+    is_true = low >> np.uint32(16) != 0
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    is_first = np.diff(key, prepend=-1) != 0
+    place = np.empty(len(order), np.int64)
+    place[order] = np.cumsum(is_first) - 1
+    key = key[is_first]
+    sides = np.zeros((2, len(key)), np.int64)
+    for row, at in zip(sides, (~is_true, is_true), strict=True):
+        row[place[at]] = cells.count[at]
+    number, codes = key >> CODE_BITS, key & CODE_MASK
+    lower, upper = (side[codes] for side in code_range(np.arange(CODES)))
+    cuts = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
+    return {
+        int(number[begin]): (
+            codes[begin:end],
+            sides[0, begin:end],
+            sides[1, begin:end],
+            lower[begin:end],
+            upper[begin:end],
+        )
+        for begin, end in pairwise([*cuts, len(key)])
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,11 @@ def out_of_range(partition: str, position: int, begin: int, end: int) -> Stopped
     if position < begin:
         return StoppedError(
             f"{partition}: records {position} to {begin - 1} are not kept any more",
-            "raise the topic's retention, then rebuild the shard from what is kept",
+            "raise the topic's retention, then `leadline rebuild --reset`",
         )
     return StoppedError(
         f"{partition}: position {position} is past the end {end}: the log was cut or made anew",
-        "rebuild the shard in a new epoch, or restore the log",
+        "restore the log, or `leadline rebuild --reset`",
     )
 
 

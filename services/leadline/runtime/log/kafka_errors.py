@@ -27,13 +27,13 @@ _VERSION = "use Apache Kafka 2.8 or newer"
 _TOPIC = "create the topic with ensure_topics, or correct its settings"
 
 _STOPPED: dict[type[Exception], str] = {
-    k.OffsetOutOfRangeError: "raise the topic's retention, then rebuild the shard",
-    k.LogTruncationError: "the topic lost records in an election: rebuild the shard; set "
+    k.OffsetOutOfRangeError: "raise the topic's retention, then `leadline rebuild --reset`",
+    k.LogTruncationError: "the topic lost records in an election: `leadline rebuild --reset`; set "
     "unclean.leader.election.enable=false and min.insync.replicas=2",
     k.NoOffsetForPartitionError: "seek before polling",
     k.CorruptRecordError: "a record fails its checksum: restore the partition from a replica",
-    k.UnknownTopicIdError: "the topic was made anew: rebuild the shard in a new epoch",
-    k.InconsistentTopicIdError: "the topic was made anew: rebuild the shard in a new epoch",
+    k.UnknownTopicIdError: "the topic was made anew: `leadline rebuild --reset`",
+    k.InconsistentTopicIdError: "the topic was made anew: `leadline rebuild --reset`",
     k.OffsetMovedToTieredStorageError: "switch tiered storage off for the topic",
 }
 

@@ -103,7 +103,7 @@ class ReaderSettings(BaseModel):
         128 * 1024 * 1024,
         ge=0,
         description="Sums of stored cells kept in memory, so that an answer after a commit reads "
-        "only what changed; 30 days of a version with 1,000 classes take about SIZE.",
+        "only what changed; 30 days of a version with 1,000 classes take about 15 MB.",
     )
     message_bytes_max: int = Field(
         16 * 1024 * 1024,

@@ -302,7 +302,7 @@ def test_control_a_restored_backup_shows_deltas_kept_by_place(tmp_path, monkeypa
         places[self] += 1
         return self._kept.get(("delta", places[self]), lambda: self._codec.decode(body))
 
-    monkeypatch.setattr(folded.Folding, "delta", delta)
+    monkeypatch.setattr(folded.Folding, "_delta", delta)
     store = restored(tmp_path, kept)
     with pytest.raises(AssertionError):
         check(store, kept)
@@ -333,8 +333,11 @@ def test_only_what_changed_is_decoded(tmp_path, monkeypatch):
 
     assert ask() > 100
     assert ask() == 0
-    add(store, drawn(6, 1))
-    assert ask() == 1
+    for number in range(folded.RUN):
+        assert ask() == min(number, 1)
+        add(store, drawn(100 + number, 1))
+    assert ask() == folded.RUN
+    assert ask() == 0
     compact(store)
-    assert 1 <= ask() <= 2 * len(FOLDS)  # its block, and the sums of its day
+    assert 1 <= ask() <= 2 * folded.RUN * len(FOLDS)  # their blocks, and the sums of their days
     store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from leadline.records.cells import (
     Cells,
     Series,
     concatenate,
+    empty_cells,
     merge,
     select,
 )
@@ -129,9 +130,9 @@ class SqlSnapshot:
         days: a question over weeks decodes a small part of what `cells` does.
         """
         minutes = _bounded(from_minute, to_minute)
-        folding = Folding(fold, kept or SumCache(0))
+        sums = kept or SumCache(0)
         return {
-            wanted.shard: merge(self._folds(wanted, minutes, folding, whole_days=fold.whole_days))
+            wanted.shard: self._shard_folded(wanted, minutes, fold, sums)
             for wanted in self._wanted(numbers, kinds)
         }
 
@@ -196,7 +197,7 @@ class SqlSnapshot:
             else:
                 between = (max(block.begin, minutes[0]), min(block.end, minutes[1]))
                 found[block.key] = self._codec.decode(block.body, *between)
-        late.append(self._tail(wanted, self._codec.decode))
+        late.append(self._tail(wanted, self._decoded))
         rest = blocks.within(bucketed(merge(late), rolled), *minutes)
         sums = blocks.add(found, blocks.split(rest, rolled)).values()
         gone = set(dead.tolist())
@@ -204,22 +205,21 @@ class SqlSnapshot:
         # Blocks of one kind and series do not overlap in time.
         return sorted(parts, key=lambda part: (part.kind[0], part.series[0], part.minute[0]))
 
-    def _folds(
-        self, wanted: Wanted, minutes: tuple[int, int], folding: Folding, *, whole_days: bool
-    ) -> list[Cells]:
-        """Folds whose sum is that of the cells of some minutes."""
+    def _shard_folded(
+        self, wanted: Wanted, minutes: tuple[int, int], fold: Fold, kept: SumCache
+    ) -> Cells:
         if not wanted.kinds:
-            return []
+            return empty_cells()
+        folding = Folding(fold, kept)
         rolled = read_rolled(self._session, wanted.shard)
         dead = tombstone_rows.dead_numbers(self._session, wanted.shard)
         gone = set(dead.tolist())
-        tail = tombstone_rows.without(self._tail(wanted, folding.delta), dead)
-        found = []
-        for between, bounds in _sections(minutes, rolled, whole_days=whole_days):
+        tail = tombstone_rows.without(self._tail(wanted, folding.deltas), dead)
+        for between, bounds in _sections(minutes, rolled, whole_days=fold.whole_days):
             stored = self._stored(wanted, between, bounds)
             live = (block for block in stored if block.key[1] not in gone)
-            found += folding.section(live, tail, between, bounds)
-        return found
+            folding.add(live, tail, between, bounds)
+        return folding.sums()
 
     def _stored(self, wanted: Wanted, minutes: tuple[int, int], rolled: Rolled) -> Iterator[Stored]:
         """The blocks that may hold cells of some minutes at these bounds."""
@@ -259,10 +259,13 @@ class SqlSnapshot:
             for kind, series, start, body in self._session.rows(sql, values):
                 yield (kind, series, start, resolution), body
 
-    def _tail(self, wanted: Wanted, decode: Callable[[bytes], Cells]) -> Cells:
+    def _decoded(self, bodies: Sequence[bytes]) -> Cells:
+        return concatenate(map(self._codec.decode, bodies))
+
+    def _tail(self, wanted: Wanted, decode: Callable[[Sequence[bytes]], Cells]) -> Cells:
         """What is wanted of the deltas that are not folded yet: of any minutes, not normalised."""
-        rows = self._session.rows("SELECT body FROM deltas WHERE shard = ?", [wanted.shard])
-        cells = concatenate([decode(body) for (body,) in rows])
+        sql = "SELECT body FROM deltas WHERE shard = ? ORDER BY p, l"
+        cells = decode([body for (body,) in self._session.rows(sql, [wanted.shard])])
         is_kind = np.zeros(256, np.bool_)
         is_kind[wanted.kinds] = True
         mask = is_kind[cells.kind]

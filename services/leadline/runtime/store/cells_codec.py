@@ -44,7 +44,7 @@ _STEP_WIDTHS = (1, 2)
 _RARE = 16
 """Escapes are worth their bytes where at most one of so many values needs one."""
 _ESCAPE = 255
-_DAMAGED = "Restore the database from a backup, or `leadline rebuild --replace`."
+_DAMAGED = "Restore the database from a backup; owners then count on from there by themselves."
 
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]

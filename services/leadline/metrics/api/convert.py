@@ -49,11 +49,16 @@ def class_name(spec: ModelSpec | None, number: int) -> str:
 
 def rate(found: Rate) -> messages.Rate:
     """A share with its interval; both absent without a trial."""
-    message = messages.Rate(successes=found.successes, trials=found.trials)
+    message = messages.Rate()
+    _fill(message, found)
+    return message
+
+
+def _fill(message: messages.Rate, found: Rate) -> None:
+    message.successes, message.trials = found.successes, found.trials
     if (interval := found.interval) is not None:
         message.value = found.successes / found.trials
         message.lower, message.upper = interval
-    return message
 
 
 def average(found: Average) -> messages.Average:
@@ -99,7 +104,7 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
     classes = [each for each in figures.classes if with_classes or each.number == worst]
     minute = found.last_prediction_minute
     kind = found.spec.kind if found.spec else TaskKind.MULTICLASS
-    return messages.Summary(
+    message = messages.Summary(
         name=version_name(found.model, found.version),
         kind=events_pb2.TaskKind.ValueType(kind),
         class_count=class_count(found.spec, figures),
@@ -109,7 +114,6 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
         macro=average(figures.macro),
         micro=average(figures.micro),
         weighted=average(figures.weighted),
-        classes=_classes(found.spec, classes),
         worst_class=figures.worst_class,
         label_delay=_delay(figures.delay),
         counters=_counters(found.counts),
@@ -120,6 +124,8 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
         last_prediction_time=None if minute is None else time_of(minute * MINUTE_US),
         last_label_time=time_of(found.last_label_ms * 1000) if found.last_label_ms else None,
     )
+    _add_classes(message, found.spec, classes)
+    return message
 
 
 def class_count(spec: ModelSpec | None, figures: Figures) -> int:
@@ -128,21 +134,20 @@ def class_count(spec: ModelSpec | None, figures: Figures) -> int:
     return max(declared, figures.classes[-1].number + 1 if figures.classes else 0)
 
 
-def _classes(
-    spec: ModelSpec | None, classes: Iterable[ClassFigures]
-) -> list[messages.ClassFigures]:
-    return [
-        messages.ClassFigures(
+def _add_classes(
+    message: messages.Summary, spec: ModelSpec | None, classes: Iterable[ClassFigures]
+) -> None:
+    """Made in place: copies of a thousand messages would take as long again."""
+    for each in classes:
+        added = message.classes.add(
             class_number=each.number,
             class_name=class_name(spec, each.number),
             support=each.support,
             predicted=each.predicted,
-            precision=rate(each.precision),
-            recall=rate(each.recall),
             f1=each.f1,
         )
-        for each in classes
-    ]
+        _fill(added.precision, each.precision)
+        _fill(added.recall, each.recall)
 
 
 def _delay(found: Delay) -> messages.LabelDelay:

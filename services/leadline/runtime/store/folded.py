@@ -1,8 +1,8 @@
 """Folds of stored cells, part by part: what did not change since the last question is not decoded.
 
     part       one block, cut to what is asked for        kept by its body's digest and the cut
-    group      the parts of one resolution; one whose     kept by the digests of its parts
-               cut moves on with the minute is alone
+    group      the parts of one resolution; one that is   kept by the digests of its parts
+               cut is alone, and its day is kept
     blocks     all groups of a shard                      kept by the digests of all of them
     rest       deltas, and blocks that were not moved     computed each time; deltas are kept
                yet to the resolution that holds           decoded, the older ones in runs
@@ -23,6 +23,7 @@ from leadline.runtime.store.cells_codec import CellsCodec
 from leadline.runtime.store.resolution import BLOCK_MINUTES, DAY, MINUTE, Rolled, bucketed
 from leadline.runtime.store.sum_cache import Fold, SumCache
 
+DIGEST_BYTES = 32
 RUN = 16
 """Deltas that are summed and kept together."""
 
@@ -76,7 +77,7 @@ class Folding:
                 late.append(self._codec.decode(each.body, each.begin, each.end))
                 continue
             part = _part(each, minutes)
-            if part.is_cut and each.key[-1] < DAY:
+            if part.is_cut:
                 self._groups.append([part])
             else:
                 together[each.key[-1]].append(part)
@@ -117,10 +118,16 @@ class Folding:
         return self._kept.get(key, lambda: merge(map(self._one, parts)))
 
     def _one(self, part: Part) -> Cells:
-        return self._kept.get(
-            (self._fold, part.identity),
-            lambda: self._fold(self._codec.decode(part.body, part.begin, part.end)),
-        )
+        return self._kept.get((self._fold, part.identity), lambda: self._fold(self._cells(part)))
+
+    def _cells(self, part: Part) -> Cells:
+        begin, end = part.begin // DAY * DAY, -(-part.end // DAY) * DAY
+        if not part.is_cut or end - begin > DAY:
+            return self._codec.decode(part.body, part.begin, part.end)
+        # The cut moves on within the day: its cells are kept, so that the next one decodes nothing.
+        key = ("day", part.identity[:DIGEST_BYTES], begin, end)
+        day = self._kept.get(key, lambda: self._codec.decode(part.body, begin, end))
+        return within(day, part.begin, part.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ class Part:
 
     Attributes:
         identity: 42 bytes that differ for different cells.
-        is_cut: whether the question cuts it.
+        is_cut: whether the question cuts it, at a minute that may be another one soon.
     """
 
     body: bytes
@@ -146,7 +153,7 @@ def _part(stored: Stored, minutes: tuple[int, int]) -> Part:
     begin = max(start, -(-max(stored.begin, minutes[0]) // step) * step)
     end = max(begin, min(stop, -(-min(stored.end, minutes[1]) // step) * step))
     identity = _digest(stored.body) + begin.to_bytes(5, "big") + end.to_bytes(5, "big")
-    is_cut = minutes[0] > start or minutes[1] < stop
+    is_cut = resolution < DAY and (minutes[0] > start or minutes[1] < stop)
     return Part(stored.body, begin, end, identity, is_cut)
 
 

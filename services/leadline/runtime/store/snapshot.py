@@ -214,7 +214,7 @@ class SqlSnapshot:
         rolled = read_rolled(self._session, wanted.shard)
         dead = tombstone_rows.dead_numbers(self._session, wanted.shard)
         gone = set(dead.tolist())
-        tail = tombstone_rows.without(self._tail(wanted, folding.deltas), dead)
+        tail = merge([tombstone_rows.without(self._tail(wanted, folding.deltas), dead)])
         for between, bounds in _sections(minutes, rolled, whole_days=fold.whole_days):
             stored = self._stored(wanted, between, bounds)
             live = (block for block in stored if block.key[1] not in gone)

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from leadline.console.analysis_loader import TABS
 from leadline.console.context import Preferences
 from leadline.console.core.urlstate import parse
 from leadline.console.downloads import MEDIA_TYPES, input_headers, models_file, version_file
@@ -177,6 +178,7 @@ def build_app(site: Site, api: JsonApi) -> Starlette:
         ("/static/{digest}/{name}", site.static),
         ("/models/{model}", site.model),
         (version, site.page),
+        *((f"{version}/{tab}", site.page) for tab in TABS),
         (version + "/cases/{case}/input", site.case_input),
         (version + "/{stem}.{kind}", site.version_file),
     ]

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from leadline.console.analysis_loader import TABS
 from leadline.console.core import figures as f
 from leadline.console.core import words
+from leadline.console.core.analysis import AdviceItem
 from leadline.console.core.headline import figures as headline
 from leadline.console.core.matrix import matrix_view
 from leadline.console.core.overview import about, nearest, overview, version_advice
 from leadline.console.core.pane import pane_view
 from leadline.console.core.states import ICONS, state_of
 from leadline.console.core.timeline import timeline_view
-from leadline.console.core.urlstate import WINDOWS, View, link, with_slice
+from leadline.console.core.urlstate import WINDOWS, View, link, pairs_of, with_slice
 from leadline.console.core.waiting import waiting_view
-from leadline.console.loader import Frame, OverviewData, VersionData
+from leadline.console.loader import AnalysisData, Frame, OverviewData, VersionData
 
 PINNED_MAX = 14
 """As many models as the sidebar holds at 900 px; the list has all."""
@@ -92,21 +94,21 @@ def overview_context(
     return context
 
 
-def version_context(
-    data: VersionData, model: str, version: str, view: View, now_us: int
+def frame_context(
+    data: VersionData | AnalysisData, model: str, version: str, view: View, now_us: int, tab: str
 ) -> Context:
-    """One version's page."""
-    frame, path = data.frame, f"/models/{model}/versions/{version}"
+    """What stands around every page of a version; tab is empty for the summary."""
+    frame, home = data.frame, f"/models/{model}/versions/{version}"
+    path = f"{home}/{tab}" if tab else home
     context = base_context(frame, path, view, now_us, data.lost)
     known = frame.model(model)
     summary = data.summary if isinstance(data.summary, f.Summary) else None
-    matrix = data.matrix if isinstance(data.matrix, f.Matrix) else None
-    status = frame.status if isinstance(frame.status, f.Status) else None
-    names = matrix.names if matrix else known.classes if known else ()
-    pictures = known is None or known.form not in ("text", "numbers")
-    state = state_of(summary, status, now_us) if summary else None
-    context |= {
+    return context | {
         "title": f"{model} v{version}",
+        "home": home,
+        "tab": tab,
+        "tabs": _tabs(home, view, tab),
+        "to": _goer(home, view),
         "model": model,
         "version": version,
         "versions": known.versions if known else (),
@@ -114,15 +116,33 @@ def version_context(
         "neighbours": _neighbours(known, version),
         "about": _about(known, summary),
         "slices": _slice_menu(data, known, view, path),
-        "state": state,
-        "waiting": waiting_view(summary) if summary else None,
         "summary": summary,
         "summary_failure": data.failure(),
+        "moved": _moved(summary, view),
+        "share": _share(view, summary, path),
+        "advice": (),
+    }
+
+
+def version_context(
+    data: VersionData, model: str, version: str, view: View, now_us: int
+) -> Context:
+    """One version's page."""
+    context = frame_context(data, model, version, view, now_us, "")
+    known = data.frame.model(model)
+    summary = data.summary if isinstance(data.summary, f.Summary) else None
+    matrix = data.matrix if isinstance(data.matrix, f.Matrix) else None
+    status = data.frame.status if isinstance(data.frame.status, f.Status) else None
+    names = matrix.names if matrix else known.classes if known else ()
+    pictures = known is None or known.form not in ("text", "numbers")
+    state = state_of(summary, status, now_us) if summary else None
+    context |= {
+        "state": state,
+        "waiting": waiting_view(summary) if summary else None,
         "figures": headline(summary, matrix) if summary else (),
-        "advice": version_advice(summary, _own(status, summary), state)
+        "advice": version_advice(summary, _own(status, summary), state, _told(data.advice))
         if summary and state
         else (),
-        "moved": _moved(summary, view),
         "timeline": _part(data.timeline, timeline_view),
         "matrix": _part(data.matrix, lambda m: matrix_view(m, summary, view)),
         "pane": _part(
@@ -146,8 +166,8 @@ def version_context(
             ("Timeline", "timeline", ("csv", "json", "svg")),
             ("Matrix", "matrix", ("csv", "json", "svg")),
             ("Cases", "cases", ("csv", "json")),
+            ("Advice", "advice", ("csv", "json")),
         ),
-        "share": _share(view, summary, path),
     }
     return context
 
@@ -295,7 +315,7 @@ def _own(status: f.Status | None, summary: f.Summary) -> f.Status | None:
 
 
 def _slice_menu(
-    data: VersionData, model: f.Model | None, view: View, path: str
+    data: VersionData | AnalysisData, model: f.Model | None, view: View, path: str
 ) -> list[tuple[str, list[tuple[str, str, str, bool]]]]:
     """By column: (value, share of traffic and accuracy, URL, chosen); empty without slices."""
     if isinstance(data.slices, f.Failure):
@@ -314,9 +334,25 @@ def _slice_menu(
 
 
 def _kept_query(view: View) -> list[tuple[str, str]]:
-    """What a form must carry along besides the window, as (name, value)."""
-    pairs = [("slice", f"{c}:{v}") for c, v in view.slices]
-    numbers = (("true", view.true), ("pred", view.pred))
-    pairs += [(name, str(number)) for name, number in numbers if number is not None]
-    choices = (name for name in ("norm", "scale", "order", "top"))
-    return pairs + [(n, v) for n in choices if (v := getattr(view, n)) != getattr(View(), n)]
+    """What the form of the window must carry along, as (name, value)."""
+    return kept(view, "window", "from", "to", "case", "at")
+
+
+def kept(view: View, *changed: str) -> list[tuple[str, str]]:
+    """What a form must carry along besides the names that it sets itself."""
+    return [(name, value) for name, value in pairs_of(view) if name not in changed]
+
+
+def _tabs(home: str, view: View, tab: str) -> list[tuple[str, str, bool]]:
+    """(name, URL, whether it is this one) of a version's pages; they share window and class."""
+    bare = replace(view, true=None, pred=None, case="", find="", part=1, order="class", at="")
+    pages = [("", "Summary"), *((key, key.capitalize()) for key in TABS)]
+    return [
+        (text, link(f"{home}/{key}" if key else home, view if key == tab else bare), key == tab)
+        for key, text in pages
+    ]
+
+
+def _told(advice: tuple[AdviceItem, ...] | f.Failure) -> tuple[AdviceItem, ...]:
+    """The reader's advice; none from a reader that is too old for it."""
+    return () if isinstance(advice, f.Failure) else advice

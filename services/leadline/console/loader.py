@@ -11,7 +11,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from leadline.console.analysis_loader import Analysis, ask_analysis
 from leadline.console.core import figures as f
+from leadline.console.core.analysis import AdviceItem
 from leadline.console.core.pane import selected_case
 from leadline.console.core.urlstate import DEFAULT, View, link
 from leadline.console.reader import Reader, ReaderError, settle
@@ -68,6 +70,7 @@ class VersionData:
     cases: f.Cases | f.Failure
     case: f.Case | f.Failure | None = None
     text: str = ""
+    advice: tuple[AdviceItem, ...] | f.Failure = ()
     lost: f.Failure | None = None
 
     def failure(self) -> f.Failure | None:
@@ -75,7 +78,26 @@ class VersionData:
         return self.summary if isinstance(self.summary, f.Failure) else None
 
 
-D = TypeVar("D", OverviewData, VersionData)
+@dataclass(frozen=True, slots=True)
+class AnalysisData:
+    """Data of one of the other pages of a version."""
+
+    frame: Frame
+    slices: tuple[f.SliceFigures, ...] | f.Failure
+    parts: Analysis
+    lost: f.Failure | None = None
+
+    @property
+    def summary(self) -> f.Summary | f.Failure:
+        """The version's headline figures."""
+        return self.parts.summary
+
+    def failure(self) -> f.Failure | None:
+        """Why there is nothing to show, or None."""
+        return self.parts.summary if isinstance(self.parts.summary, f.Failure) else None
+
+
+D = TypeVar("D", OverviewData, VersionData, AnalysisData)
 
 
 class Loader:
@@ -89,7 +111,7 @@ class Loader:
         self._frame_lock = asyncio.Lock()
         self._sparks: dict[str, tuple[float, f.Timeline]] = {}
         self._spark_slots = asyncio.Semaphore(SPARKS_AT_ONCE)
-        self._good: OrderedDict[str, OverviewData | VersionData] = OrderedDict()
+        self._good: OrderedDict[str, OverviewData | VersionData | AnalysisData] = OrderedDict()
 
     async def frame(self) -> Frame:
         """The frame, asked at most once in refresh_seconds for all pages."""
@@ -119,6 +141,7 @@ class Loader:
         """Data of one version's page."""
         name = f"models/{model}/versions/{version}"
         ask = self.reader
+        advised = asyncio.ensure_future(settle(ask.advice(name, view)))
         frame, summary, matrix, timeline, slices, cases = await asyncio.gather(
             self.frame(),
             settle(ask.summary(name, view)),
@@ -129,8 +152,20 @@ class Loader:
         )
         case = await self._case(name, cases, view)
         text = await self._text(name, frame.model(model), case)
-        data = VersionData(frame, summary, matrix, timeline, slices, cases, case, text)
+        advice = await advised
+        data = VersionData(frame, summary, matrix, timeline, slices, cases, case, text, advice)
         return self._or_last(link(f"/{name}", view), data)
+
+    async def analysis(self, tab: str, model: str, version: str, view: View) -> AnalysisData:
+        """Data of a version's page named `tab`."""
+        name = f"models/{model}/versions/{version}"
+        frame, slices, parts = await asyncio.gather(
+            self.frame(),
+            settle(self.reader.slices(name, view)),
+            ask_analysis(self.reader, tab, name, view),
+        )
+        data = AnalysisData(frame, slices, parts)
+        return self._or_last(link(f"/{name}/{tab}", view), data)
 
     async def _case(
         self, name: str, cases: f.Cases | f.Failure, view: View

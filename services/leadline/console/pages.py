@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode
 
 from leadline.console import context as ctx
+from leadline.console.analysis_loader import TABS
+from leadline.console.analysis_pages import COMMON, REGIONS, analysis_context
 from leadline.console.core import figures as f
 from leadline.console.core.urlstate import View, link, parse, query, with_slice
 from leadline.console.hub import Changes, Render, Rendering
-from leadline.console.loader import Frame, Loader, VersionData
+from leadline.console.loader import AnalysisData, Frame, Loader, VersionData
 from leadline.console.render import Region, Renderer
 from leadline.console.settings import ConsoleSettings
 from leadline.runtime.clock import Clock
@@ -25,6 +27,7 @@ VERSION_REGIONS = (
     "side",
     "foot",
     "head",
+    "tabs",
     "live",
     "windows",
     "share",
@@ -35,7 +38,7 @@ VERSION_REGIONS = (
     "pane",
 )
 FAILED_REGIONS = ("side", "foot", "live", "failed")
-VERSION_PATH = re.compile(r"/models/([^/]+)/versions/([^/]+)")
+VERSION_PATH = re.compile(rf"/models/([^/]+)/versions/([^/]+)(?:/({'|'.join(TABS)}))?")
 FILTER_LENGTH_MAX = 200
 
 
@@ -57,6 +60,12 @@ class State:
         """(model, version) of a version's page."""
         match = VERSION_PATH.fullmatch(self.path)
         return (match[1], match[2]) if match else None
+
+    @property
+    def tab(self) -> str:
+        """Which page of the version it is; empty for the summary."""
+        match = VERSION_PATH.fullmatch(self.path)
+        return (match[3] or "") if match else ""
 
     @property
     def url(self) -> str:
@@ -102,6 +111,7 @@ class Pages:
         if names is FAILED_REGIONS:
             return Page(self._renderer.page("failed.html", regions, context), 503)
         template = "version.html" if state.version else "models.html"
+        template = f"{state.tab}.html" if state.tab else template
         return Page(self._renderer.page(template, regions, context))
 
     def render(self, state: State) -> Render:
@@ -175,19 +185,24 @@ class Pages:
         found = state.version
         if found is None:
             return await self._overview(state, now), OVERVIEW_REGIONS
+        if state.tab:
+            return await self._analysis(state)
         data = await self._loader.version(*found, state.view)
         failure = data.failure()
         if failure is not None and failure.kind == "missing":
             return self._no_version(data, *found, state, now), None
-        now = self._clock.now_us()
-        context = ctx.version_context(data, *found, state.view, now)
-        context |= {
-            "query": _suffix(state),
-            "failure": failure,
-            "drop_slice": lambda column: link(state.path, with_slice(state.view, column, None)),
-        }
-        lost = failure is not None and failure.kind == "lost"
-        return context, FAILED_REGIONS if lost else VERSION_REGIONS
+        context = ctx.version_context(data, *found, state.view, self._clock.now_us())
+        return _shown(context, state, failure, VERSION_REGIONS)
+
+    async def _analysis(self, state: State) -> tuple[ctx.Context, tuple[str, ...] | None]:
+        found, tab = state.version or ("", ""), state.tab
+        data = await self._loader.analysis(tab, *found, state.view)
+        failure, now = data.failure(), self._clock.now_us()
+        if failure is not None and failure.kind == "missing":
+            return self._no_version(data, *found, state, now), None
+        context = analysis_context(tab, data, *found, state.view, now)
+        names = COMMON + (REGIONS[tab] if failure is None else ())
+        return _shown(context, state, failure, names)
 
     async def _overview(self, state: State, now: int) -> ctx.Context:
         data = await self._loader.overview(state.view)
@@ -202,7 +217,7 @@ class Pages:
         return context
 
     def _no_version(
-        self, data: VersionData, model: str, version: str, state: State, now: int
+        self, data: VersionData | AnalysisData, model: str, version: str, state: State, now: int
     ) -> ctx.Context:
         known = data.frame.model(model)
         if known is None:
@@ -223,6 +238,19 @@ def state_from_events(text: str) -> State | None:
     path = next((v for k, v in pairs if k == "page"), "")
     state = state_of(path, [(k, v) for k, v in pairs if k != "page"])
     return state if path == "/" or state.version else None
+
+
+def _shown(
+    context: ctx.Context, state: State, failure: f.Failure | None, names: tuple[str, ...]
+) -> tuple[ctx.Context, tuple[str, ...]]:
+    """The context with what depends on the URL, and its regions."""
+    context |= {
+        "query": _suffix(state),
+        "failure": failure,
+        "drop_slice": lambda column: link(state.path, with_slice(state.view, column, None)),
+    }
+    lost = failure is not None and failure.kind == "lost"
+    return context, FAILED_REGIONS if lost else names
 
 
 def _suffix(state: State) -> str:

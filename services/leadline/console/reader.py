@@ -10,16 +10,20 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from leadline.console import convert
+from leadline.console import convert, convert_analysis
+from leadline.console.core import analysis as a
 from leadline.console.core import figures as f
 from leadline.console.core.pane import PAGE
 from leadline.console.core.urlstate import View
+from leadline.v1 import analysis_pb2 as an
+from leadline.v1 import analysis_pb2_grpc, evaluation_pb2_grpc, models_pb2_grpc
 from leadline.v1 import evaluation_pb2 as ev
-from leadline.v1 import evaluation_pb2_grpc, models_pb2_grpc
 from leadline.v1 import models_pb2 as md
 
 T = TypeVar("T")
 CASES_ASKED = 2 * PAGE
+THRESHOLD = 0.5
+"""Judged where a page names none."""
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 """A matrix of 1,000 classes, full, is 12 MB; an input may be 8 MB."""
 _CHANNEL_OPTIONS = (
@@ -54,6 +58,7 @@ class Reader:
         self._deadline = deadline_seconds
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self._channel)
+        self._analysis = analysis_pb2_grpc.AnalysisServiceStub(self._channel)
         self._models = models_pb2_grpc.ModelServiceStub(self._channel)
 
     @property
@@ -153,6 +158,45 @@ class Reader:
         answer = await self._ask(call)
         return answer.media_type, answer.content
 
+    async def curves(self, name: str, view: View, number: int | None) -> a.Curves:
+        """Curves of one class, or only the areas of all when number is None."""
+        request = an.GetCurvesRequest(
+            scope=scope(name, view),
+            class_numbers=[] if number is None else [number],
+            areas_only=number is None,
+        )
+        call = self._analysis.GetCurves(request, timeout=self._deadline)
+        return convert_analysis.curves(await self._ask(call))
+
+    async def thresholds(
+        self, name: str, view: View, number: int, objective: an.Objective, points: int
+    ) -> a.Thresholds:
+        """Figures of one class at up to `points` thresholds, the best and the view's own."""
+        request = an.GetThresholdsRequest(
+            scope=scope(name, view), class_number=number, objective=objective, points_max=points
+        )
+        request.threshold = THRESHOLD if view.threshold is None else view.threshold
+        call = self._analysis.GetThresholds(request, timeout=self._deadline)
+        return convert_analysis.thresholds(await self._ask(call))
+
+    async def calibration(self, name: str, view: View, numbers: list[int]) -> a.Calibration:
+        """Calibration of the predicted class, and of the classes of those numbers."""
+        request = an.GetCalibrationRequest(scope=scope(name, view), class_numbers=numbers)
+        call = self._analysis.GetCalibration(request, timeout=self._deadline)
+        return convert_analysis.calibration(await self._ask(call))
+
+    async def comparisons(self, name: str, view: View, versions: list[str]) -> a.Comparisons:
+        """A version against others, or against all that were seen when none is named."""
+        request = an.CompareVersionsRequest(scope=scope(name, view), challengers=versions)
+        call = self._analysis.CompareVersions(request, timeout=self._deadline)
+        return convert_analysis.comparisons(await self._ask(call))
+
+    async def advice(self, name: str, view: View) -> tuple[a.AdviceItem, ...]:
+        """What to do about one version, the largest effect first."""
+        request = an.ListAdviceRequest(scope=scope(name, view))
+        call = self._analysis.ListAdvice(request, timeout=self._deadline)
+        return convert_analysis.advice(await self._ask(call))
+
     async def watch(self, name: str, view: View, min_seconds: float) -> AsyncIterator[None]:
         """Yields whenever the figures of a scope have changed; raises ReaderError at its end."""
         request = ev.WatchSummaryRequest(scope=scope(name, view))
@@ -180,6 +224,12 @@ class Reader:
             )
         if error.code() == grpc.StatusCode.NOT_FOUND:
             return f.Failure("missing", details or "Nothing of that name.")
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return f.Failure(
+                "old",
+                "This reader is older than the console and cannot tell this yet.",
+                "Bring the reader to the console's version; nothing has to be counted anew.",
+            )
         return f.Failure("refused", details or f"The reader answered {error.code().name}.")
 
 

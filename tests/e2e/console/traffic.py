@@ -163,6 +163,7 @@ def models() -> list[Traffic]:
     digits.pictures, digits.picture_labels = load_heldout()
     found[1].form = md.INPUT_FORM_UNSPECIFIED
     found[1].delay_p50, found[1].delay_p95 = 0.3, 1.0
+    found[2].versions = ("1", "2")
     found[2].form = found[3].form = md.INPUT_FORM_TEXT
     found[2].delay_p50, found[2].delay_p95 = 4, 31
     found[3].delay_p50, found[3].delay_p95 = 6840, 72_000

@@ -13,17 +13,22 @@ import grpc
 import grpc.aio
 import numpy as np
 import numpy.typing as npt
+from analysis_world import AnalysisWorld
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from traffic import DAY, DEVICES, I64, NOW, SOURCES, Traffic, models, picture
 
 from leadline.console.core.wilson import wilson
+from leadline.v1 import analysis_pb2_grpc, evaluation_pb2_grpc, events_pb2, models_pb2_grpc
 from leadline.v1 import evaluation_pb2 as ev
-from leadline.v1 import evaluation_pb2_grpc, events_pb2, models_pb2_grpc
 from leadline.v1 import models_pb2 as md
 
 
-class World(evaluation_pb2_grpc.EvaluationServiceServicer, models_pb2_grpc.ModelServiceServicer):
+class World(
+    AnalysisWorld,
+    evaluation_pb2_grpc.EvaluationServiceServicer,
+    models_pb2_grpc.ModelServiceServicer,
+):
     """The twin of the reader."""
 
     def __init__(self, found: list[Traffic] | None = None) -> None:
@@ -323,6 +328,7 @@ async def serve(world: World, port: int = 0) -> tuple[grpc.aio.Server, int]:
     server = grpc.aio.server()
     evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(world, server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(world, server)
+    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(world, server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     return server, port

@@ -16,7 +16,8 @@ class Failure:
     """A part that could not be had.
 
     Attributes:
-        kind: "lost" (the reader did not answer), "missing" (nothing of that name) or "refused".
+        kind: "lost" (the reader did not answer), "missing" (nothing of that name), "old" (the
+            reader does not know the question) or "refused".
         text: the cause, one sentence.
         remedy: what to do, one sentence; may be empty.
     """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leadline.console.core import scale, words
+from leadline.console.core.analysis import AdviceItem
 from leadline.console.core.figures import Model, Notice, Rate, Status, Summary, Timeline
 from leadline.console.core.states import (
     ICONS,
@@ -70,12 +71,14 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A notice of a model, or a stopped shard; icon says which it is."""
+    """Advice, a notice of a model, or a stopped shard; icon says which it is."""
 
     icon: str
     model: str
     text: str
     remedy: str
+    evidence: str = ""
+    effect: str = ""
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -155,15 +158,29 @@ def first_advice(summaries: tuple[Summary, ...], status: Status | None) -> tuple
     return tuple(found + [Advice(notice_icon(n), m, n.text, n.remedy) for m, n in notices])
 
 
-def version_advice(summary: Summary, status: Status | None, state: State) -> tuple[Advice, ...]:
-    """The advice of one version's page: stopped shards, its state, then its notices."""
-    found = first_advice((summary,), status)
-    said = state_notice(summary, state)
-    if said is None:
-        return found
+def version_advice(
+    summary: Summary, status: Status | None, state: State, told: tuple[AdviceItem, ...] = ()
+) -> tuple[Advice, ...]:
+    """The advice of one version's page: stopped shards, its state, what was told, its notices.
+
+    A notice whose code was told already is left out: advice says the same with its evidence.
+    """
+    codes = {item.code for item in told}
+    kept = tuple(n for n in summary.notices if n.code not in codes)
+    found = first_advice((replace(summary, notices=kept),), status)
     stopped = tuple(a for a in found if a.icon == "stop")
-    own = Advice(said[0], summary.model, said[1].text, said[1].remedy)
-    return (*stopped, own, *found[len(stopped) :])
+    said = state_notice(summary, state)
+    own = []
+    if said is not None and said[1].code.replace("-", "_") not in codes:
+        own.append(Advice(said[0], summary.model, said[1].text, said[1].remedy))
+    own += [_told(item, summary.model) for item in told]
+    return (*stopped, *own, *found[len(stopped) :])
+
+
+def _told(item: AdviceItem, model: str) -> Advice:
+    icon = "info" if item.code in PLAIN_CODES else "warn"
+    effect = f"{words.share(item.effect_size)}{words.NARROW}%" if item.effect_size > 0 else ""
+    return Advice(icon, model, item.text, item.remedy, item.evidence, effect)
 
 
 def notice_icon(notice: Notice) -> str:

@@ -34,6 +34,9 @@ PLAIN_CODES = LABEL_CODES | {
     "unobserved",
     "log_rate",
     "undeclared",
+    "labels_fewer",
+    "few_labels_of_classes",
+    "labels_not_random",
 }
 """Notices about labels and traffic rather than about the model: shown without orange."""
 

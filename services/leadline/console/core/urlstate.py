@@ -6,6 +6,7 @@ or mistyped link still opens the page.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -24,11 +25,32 @@ WINDOWS = (
 )
 NORMS = ("count", "true", "predicted")
 SCALES = ("log", "linear")
-ORDERS = ("class", "errors")
+ORDERS = ("class", "errors", "support", "predicted", "precision", "recall", "f1", "auc", "ap")
+NEED_FIGURES = ("recall", "precision", "flagged")
+"""What a constraint may bound; "flagged" from above, the others from below."""
+NEED_GOALS = ("precision", "recall", "f1", "cost")
+"""What is best among the thresholds that satisfy it."""
 TOPS = ("15", "30", "64")
 SLICES_MAX = 3
 VALUE_LENGTH_MAX = 200
+COST_MAX = 1e6
+PART_MAX = 9999
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A constraint on a threshold, and what is best among those that satisfy it.
+
+    Attributes:
+        figure: one of NEED_FIGURES.
+        bound: share from 0 to 1; at most so much is flagged, or at least so much is reached.
+        goal: one of NEED_GOALS.
+    """
+
+    figure: str
+    bound: float
+    goal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +67,15 @@ class View:
         case: id of the selected case.
         norm: what a cell says: "count", or its share of "true" or of "predicted".
         scale: colour scale, "log" or "linear".
-        order: order of the classes, by "class" or by "errors".
+        order: order of the classes, one of ORDERS.
         top: how many classes are shown where there are many.
+        find: part of a class name, in the table of classes.
+        part: which hundred of the classes, from 1.
+        label: the class that curves and calibration are shown of; `class` in the query.
+        threshold: the score that is judged, 0 to 1.
+        cost: what a missed positive and a false alarm cost.
+        need: a constraint on the threshold.
+        vs: the version that is compared.
         at: vector at which a link was copied, "SHARD:P:L" joined by commas.
     """
 
@@ -61,6 +90,13 @@ class View:
     scale: str = "log"
     order: str = "class"
     top: str = "15"
+    find: str = ""
+    part: int = 1
+    label: int | None = None
+    threshold: float | None = None
+    cost: tuple[float, float] | None = None
+    need: Need | None = None
+    vs: str = ""
     at: str = ""
 
     @property
@@ -110,26 +146,60 @@ def parse(pairs: Iterable[tuple[str, str]]) -> View:
         scale=_choice(one.get("scale", ""), SCALES),
         order=_choice(one.get("order", ""), ORDERS),
         top=_choice(one.get("top", ""), TOPS),
+        find=_short(one.get("find", "")),
+        part=_part(one.get("part", "")),
+        label=_class(one.get("class", "")),
+        threshold=_number(one.get("threshold", ""), 1.0),
+        cost=_cost(one),
+        need=_need(one),
+        vs=_short(one.get("vs", "")),
         at=one.get("at", "") if re.fullmatch(r"[\w./:,-]{1,2000}", one.get("at", "")) else "",
     )
 
 
 def query(view: View) -> str:
     """The query that parses to this view, "" for the default one; defaults are left out."""
+    return urlencode(pairs_of(view), safe=":/,")
+
+
+def pairs_of(view: View) -> list[tuple[str, str]]:
+    """The names and values of a view's query."""
     pairs: list[tuple[str, str]] = []
     if view.start_us is not None and view.end_us is not None:
         pairs += [("from", minute_text(view.start_us)), ("to", minute_text(view.end_us))]
     elif view.window != DEFAULT.window:
         pairs.append(("window", view.window))
     pairs += [("slice", f"{column}:{value}") for column, value in view.slices]
-    for name, number in (("true", view.true), ("pred", view.pred)):
+    for name, number in (("true", view.true), ("pred", view.pred), ("class", view.label)):
         if number is not None:
             pairs.append((name, str(number)))
-    for name in ("case", "norm", "scale", "order", "top", "at"):
+    for name in ("case", "norm", "scale", "order", "top", "find"):
         value = getattr(view, name)
         if value != getattr(DEFAULT, name):
             pairs.append((name, value))
-    return urlencode(pairs, safe=":/,")
+    if view.part != DEFAULT.part:
+        pairs.append(("part", str(view.part)))
+    pairs += _choices_of(view)
+    return [*pairs, ("at", view.at)] if view.at else pairs
+
+
+def _choices_of(view: View) -> list[tuple[str, str]]:
+    pairs = []
+    if view.threshold is not None:
+        pairs.append(("threshold", number_text(view.threshold)))
+    if view.cost is not None:
+        pairs.append(("cost", ":".join(map(number_text, view.cost))))
+    if view.need is not None:
+        need = view.need
+        pairs.append(("need", f"{need.figure}:{number_text(need.bound)}:{need.goal}"))
+    if view.vs:
+        pairs.append(("vs", view.vs))
+    return pairs
+
+
+def number_text(value: float) -> str:
+    """A number as it stands in a query, to six digits: "0.05"."""
+    return f"{value:.6g}"
 
 
 def link(path: str, view: View) -> str:
@@ -182,6 +252,45 @@ def _slices(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 def _class(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,6}", text) else None
+
+
+def _number(text: str, largest: float) -> float | None:
+    """A number from 0 to `largest`, to the digits that a query keeps; None for any other text."""
+    if not re.fullmatch(r"\d{0,9}(\.\d{0,12})?(e-?\d{1,2})?", text) or not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return float(number_text(value)) if math.isfinite(value) and 0 <= value <= largest else None
+
+
+def _cost(one: dict[str, str]) -> tuple[float, float] | None:
+    """From `cost=MISSED:FALSE_ALARM`, or from the two fields of the form."""
+    text = one.get("cost") or f"{one.get('missed', '')}:{one.get('false_alarm', '')}"
+    first, _, second = text.partition(":")
+    missed, false_alarm = _number(first, COST_MAX), _number(second, COST_MAX)
+    if missed is None or false_alarm is None or missed + false_alarm <= 0:
+        return None
+    return missed, false_alarm
+
+
+def _need(one: dict[str, str]) -> Need | None:
+    """From `need=FIGURE:BOUND:GOAL`, or from the three fields of the form."""
+    fields = (one.get(name, "") for name in ("need_figure", "need_bound", "need_goal"))
+    figure, bound, goal = [*(one.get("need") or ":".join(fields)).split(":"), "", ""][:3]
+    value = _number(bound, 1.0)
+    if value is None or figure not in NEED_FIGURES or goal not in NEED_GOALS:
+        return None
+    return Need(figure, value, goal)
+
+
+def _part(text: str) -> int:
+    return int(text) if re.fullmatch(r"[1-9]\d{0,3}", text) else 1
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= VALUE_LENGTH_MAX else ""
 
 
 def _hex(text: str) -> str:

@@ -13,6 +13,7 @@ from leadline.console.core.figures import Rate
 NARROW = "\u202f"
 DASH = "\u2013"
 NONE = "\u2014"
+MINUS = "\u2212"
 MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
 WIDE_POINTS = 15.0
@@ -159,3 +160,46 @@ def one_in(probabilities: list[float], noun: str) -> str:
 def listing(words: list[str]) -> str:
     """Words joined for a sentence: "a, b and c"."""
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
+
+
+def points(difference: float | None, places: int = 1) -> str:
+    """A difference of shares in points, signed: "+7.7", with a minus sign below zero."""
+    if difference is None:
+        return NONE
+    value = round(difference * 100, places)
+    sign = MINUS if value < 0 else "+" if value > 0 else "\u00b1"
+    return f"{sign}{abs(value):.{places}f}"
+
+
+def points_span(span: tuple[float, float] | None, places: int = 1) -> str:
+    """An interval of a difference in points: "+6.9 to +8.5"."""
+    return "" if span is None else f"{points(span[0], places)} to {points(span[1], places)}"
+
+
+def score(value: float) -> str:
+    """A score with the digits that its distance to 0 or 1 needs: "0.500", "0.99995"."""
+    edge = min(value, 1 - value)
+    if edge <= 0:
+        return f"{value:.3f}"
+    places = 3 if edge >= 0.01 else 4 if edge >= 0.001 else 5 if edge >= 0.0001 else 6
+    return f"{value:.{places}f}"
+
+
+def span(bounds: tuple[float, float] | None, places: int = 1) -> str:
+    """An interval of a share in percent: "92.8-94.8"; empty for None."""
+    if bounds is None:
+        return ""
+    return f"{bounds[0] * 100:.{places}f}{DASH}{bounds[1] * 100:.{places}f}"
+
+
+def within(value: float, lower: float, upper: float) -> str:
+    """How far a figure is certain: "±0.00002", or "exact" where its bounds meet."""
+    half = max(upper - value, value - lower)
+    if half < 1e-9:
+        return "exact"
+    return f"\u00b1{half:.1g}" if half >= 1e-4 else f"\u00b1{half:.{max(5, _places(half))}f}"
+
+
+def _places(value: float) -> int:
+    """Decimals at which a small positive number has its first digit."""
+    return len(f"{value:.12f}".split(".")[1]) - len(f"{value:.12f}".split(".")[1].lstrip("0")) + 1

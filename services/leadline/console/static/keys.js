@@ -8,7 +8,8 @@ let waiting = false;
 function version(name) {
   if (!name) return;
   const model = document.querySelector("main").dataset.model;
-  location.assign(`/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(name)}${location.search}`);
+  const tab = location.pathname.split("/")[5];
+  location.assign(`/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(name)}${tab ? `/${tab}` : ""}${location.search}`);
 }
 
 function follow(selector) {

@@ -34,14 +34,14 @@ function focusKey(root) {
   return href ? (next) => next.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
 }
 
-/** Replaces one region's content unless it holds it already. */
-export function swapRegion(name, digest, html) {
+/** Replaces one region's content unless it holds it already; a live update keeps what is typed. */
+export function swapRegion(name, digest, html, live = true) {
   const region = document.querySelector(`[data-region="${name}"]`);
   if (!region || region.dataset.digest === digest) return false;
   const refocus = focusKey(region);
   const open = [...region.querySelectorAll("details[open]")].map((d) => d.id);
   const scrolls = [...region.querySelectorAll("[data-scroll]")].map((s) => [s.dataset.scroll, s.scrollLeft, s.scrollTop]);
-  const fields = [...region.querySelectorAll("input[id]")].map((f) => [f.id, f.value, f.defaultValue, f.selectionStart]);
+  const fields = [...region.querySelectorAll("input[id]")].filter((f) => live || f === document.activeElement).map((f) => [f.id, f.value, f.defaultValue, f.selectionStart]);
   const { scrollTop } = region;
   region.innerHTML = html;
   region.dataset.digest = digest;
@@ -51,7 +51,7 @@ export function swapRegion(name, digest, html) {
     const field = region.querySelector(`#${CSS.escape(id)}`);
     if (!field || value === before) continue;
     field.value = value;
-    field.setSelectionRange(at, at);
+    if (at !== null) field.setSelectionRange(at, at);
   }
   region.scrollTop = scrollTop;
   for (const hook of hooks) hook(region);
@@ -62,7 +62,7 @@ export function swapRegion(name, digest, html) {
 let going = null;
 
 /** Shows another state of the same page: fetches it and swaps its regions. */
-export async function go(url, { push = true } = {}) {
+export async function go(url, { push = true, replace = false } = {}) {
   going?.abort();
   const mine = (going = new AbortController());
   const slow = setTimeout(() => document.documentElement.classList.add("waiting"), 300);
@@ -71,9 +71,11 @@ export async function go(url, { push = true } = {}) {
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!answer.ok || !sameKind(next)) return location.assign(url);
     for (const menu of document.querySelectorAll(".menu[open]")) menu.removeAttribute("open");
-    if (push) history.pushState(null, "", url);
+    const shown = next.querySelector("input[name=back]")?.value ?? url;
+    if (replace) history.replaceState(null, "", shown);
+    else if (push) history.pushState(null, "", shown);
     for (const region of next.querySelectorAll("[data-region]")) {
-      swapRegion(region.dataset.region, region.dataset.digest, region.innerHTML);
+      swapRegion(region.dataset.region, region.dataset.digest, region.innerHTML, false);
     }
     swapRest(next);
     document.title = next.title;

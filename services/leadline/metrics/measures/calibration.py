@@ -149,21 +149,21 @@ def log_loss(classes: Sequence[ClassScores]) -> Bounded | None:
     rows = sum(each.positives_total for each in classes)
     if not any(each.positives.any() for each in classes):
         return None
-    positives, low, high = (
-        np.concatenate(columns)
-        for columns in zip(*((c.positives, c.lower, c.upper) for c in classes), strict=True)
-    )
-    low, high = np.clip(low, CLIP, 1 - CLIP), np.clip(high, CLIP, 1 - CLIP)
-    most = -float(positives @ np.log(low))
-    least = -float(positives @ np.log(high))
-    value = -float(positives @ np.log((low + high) / 2))
+    value = least = most = 0.0
+    for each in classes:
+        at = each.positives.nonzero()[0]
+        low, high = each.lower[at], each.upper[at]
+        ends = np.stack([(low + high) / 2, high, low])
+        np.minimum(np.maximum(ends, CLIP, out=ends), 1 - CLIP, out=ends)
+        logs = (np.log(ends, out=ends) @ each.positives[at].astype(np.float64)).tolist()
+        value, least, most = value - logs[0], least - logs[1], most - logs[2]
     for each in classes:
         if each.missing_positives:
             ceiling = min(max(each.missing_upper, CLIP), 1 - CLIP)
             worst = -math.log(CLIP) * each.missing_positives
             best = -math.log(ceiling) * each.missing_positives
             most, least, value = most + worst, least + best, value + (worst + best) / 2
-    return Bounded(value / rows, least / rows, most / rows)
+    return Bounded(value / rows, min(value, least) / rows, max(value, most) / rows)
 
 
 def brier(scores: ClassScores) -> Bounded | None:
@@ -175,8 +175,10 @@ def brier(scores: ClassScores) -> Bounded | None:
     rows = scores.positives_total + scores.negatives_total
     if not len(scores.codes):
         return None
-    found, ceiling = _squares(scores), scores.missing_upper**2 * scores.missing_negatives
-    return Bounded(found.value / rows, found.lower / rows, (found.upper + ceiling) / rows)
+    found, missing = _squares(scores), scores.missing_positives
+    least = found.lower + missing * (1 - scores.missing_upper) ** 2
+    most = found.upper + missing + scores.missing_upper**2 * scores.missing_negatives
+    return Bounded((found.value + missing) / rows, least / rows, most / rows)
 
 
 def multiclass_brier(classes: Sequence[ClassScores]) -> Bounded | None:
@@ -192,29 +194,28 @@ def multiclass_brier(classes: Sequence[ClassScores]) -> Bounded | None:
     if not any(len(each.codes) for each in classes):
         return None
     rows = max(each.positives_total + each.negatives_total for each in classes)
-    found = [_squares(each) for each in classes]
     ceilings = sum(each.missing_upper**2 * each.missing_negatives for each in classes)
+    hidden = sum(each.missing_positives * (1 - each.missing_upper) ** 2 for each in classes)
     largest = max(each.missing_upper for each in classes)
     if largest <= 0.5:
         kept = sum(float((each.positives + each.negatives) @ each.lower) for each in classes)
         ceilings = min(ceilings, largest * max(0.0, rows - kept))
+    found, missing = [_squares(c) for c in classes], sum(c.missing_positives for c in classes)
     return Bounded(
-        sum(each.value for each in found) / rows,
-        sum(each.lower for each in found) / rows,
-        (sum(each.upper for each in found) + ceilings) / rows,
+        (sum(each.value for each in found) + missing) / rows,
+        (sum(each.lower for each in found) + hidden) / rows,
+        (sum(each.upper for each in found) + missing + ceilings) / rows,
     )
 
 
 def _squares(scores: ClassScores) -> Bounded:
-    """Sum of (score - is it true)^2 over all rows but missing negatives above 0."""
-    positives, negatives, missing = scores.positives, scores.negatives, scores.missing_positives
-    low, high = scores.lower, scores.upper
-    middle = (low + high) / 2
-    least = float(positives @ (1 - high) ** 2 + negatives @ low**2)
-    most = float(positives @ (1 - low) ** 2 + negatives @ high**2)
-    value = float(positives @ (1 - middle) ** 2 + negatives @ middle**2)
-    least += missing * (1 - scores.missing_upper) ** 2
-    return Bounded(value + missing, least, most + missing)
+    """Sum of (score - is it true)^2 over all kept scores."""
+    ends = np.stack([(scores.lower + scores.upper) / 2, scores.lower, scores.upper])
+    value, least, most = (ends**2 @ scores.negatives.astype(np.float64)).tolist()
+    ends -= 1
+    hits, worst, best = (ends**2 @ scores.positives.astype(np.float64)).tolist()
+    value, least, most = value + hits, least + best, most + worst
+    return Bounded(value, min(value, least), max(value, most))
 
 
 def _middle(lower: float, upper: float) -> Bounded:

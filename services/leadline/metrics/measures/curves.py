@@ -11,6 +11,7 @@ sum over n of (R_n - R_(n-1)) P_n.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -190,9 +191,12 @@ def average_precision(scores: ClassScores) -> Bounded | None:
     lower = float(_least_sum(p, tp, before, tied).sum())
     upper = float(p @ (reached / (reached + ahead)))
     if scores.missing_positives:
-        least, most = _missing_sums(scores, firm, fp_up_to)
+        negatives = int(fp_up_to[0]) + scores.missing_negatives
+        firm_p = int(scores.positives[firm:].sum())
+        firm_n = int(fp_up_to[firm]) if firm < len(fp_up_to) else 0
+        least, most = _missing_sums(scores.missing_positives, total, (firm_p, firm_n), negatives)
         lower, upper = lower + least, upper + most
-        value += scores.missing_positives * total / (total + scores.negatives_total)
+        value += scores.missing_positives * total / (total + negatives)
     return Bounded(value / total, min(lower, value) / total, max(upper, value) / total)
 
 
@@ -206,28 +210,24 @@ def _least_sum(p: F64, reached: F64, negatives: F64, tied: npt.NDArray[np.bool_]
     return np.where(tied, p * last, np.maximum(p * (first + last) / 2, integral))
 
 
-def _missing_sums(scores: ClassScores, firm: int, fp_up_to: I64) -> tuple[float, float]:
+def _missing_sums(
+    missing: int, positives: int, firm: tuple[int, int], negatives: int
+) -> tuple[float, float]:
     """Least and largest sum of the precisions at the missing positives.
 
-    The j-th of them stands somewhere at or below `missing_upper`. At each place the kept positives
-    before it and its own rank bound its precision; the least over all places is concave in j, so
-    its sum is at least the trapezoid of its ends.
+    All stand below the firm scores. Up to the j-th of them there are at least the firm positives
+    and j, and at most all negatives; and at most all positives, and at least the firm negatives.
 
     Args:
-        scores: of the class.
-        firm: place of the first code that lies above every missing score.
-        fp_up_to: negatives at each code or a higher one.
+        missing: missing positives, at least 1.
+        positives: all of them.
+        firm: positives and negatives that lie above every missing score.
+        negatives: all of them.
     """
-    m = scores.missing_positives
-    positives, negatives = scores.positives, scores.negatives
-    all_p, all_n = int(positives.sum()), int(fp_up_to[0])
-    tp, fp = all_p - (positives.cumsum() - positives)[:firm], fp_up_to[:firm]
-    fewest = np.append(tp - positives[:firm], all_p)
-    most_n = np.append(fp, all_n) + scores.missing_negatives
-    ends = [float(((fewest + j) / (fewest + j + most_n)).min()) for j in (1, m)]
-    most = np.append(tp, all_p) + m
-    ahead = np.append(fp - negatives[:firm], all_n)
-    return m * sum(ends) / 2, m * float((most / (most + ahead)).max())
+    firm_p, firm_n = firm
+    integral = missing - negatives * math.log1p(missing / (firm_p + negatives + 0.5))
+    ends = [(firm_p + j) / (firm_p + j + negatives) for j in (1, missing)]
+    return max(missing * sum(ends) / 2, integral), missing * positives / (positives + firm_n)
 
 
 def macro(figures: Sequence[Bounded | None]) -> Bounded | None:

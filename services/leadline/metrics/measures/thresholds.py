@@ -156,8 +156,8 @@ def threshold_table(scores: ClassScores, costs: Costs | None = None) -> Threshol
         threshold=at.threshold[: at.exact],
         tp=at.tp[: at.exact],
         fp=at.fp[: at.exact],
-        positives=scores.positives_total,
-        negatives=scores.negatives_total,
+        positives=int(at.tp[-1]),
+        negatives=int(at.fp[-1]),
         costs=costs or Costs(),
         floor=None if scores.is_complete else scores.missing_upper,
     )

@@ -10,6 +10,7 @@ from leadline.metrics.core.figures import Figures, Tally
 from leadline.metrics.core.notices import Notice
 from leadline.metrics.core.scope import Position, Window
 from leadline.metrics.core.timeline import Step
+from leadline.metrics.scored import ScoredCounts
 from leadline.records.models import ModelSpec
 from leadline.runtime.store.port import VersionSeen
 
@@ -110,9 +111,12 @@ class Survey:
 
     Attributes:
         summaries: (window length in minutes, figures), by version, then window.
+        scores: for each of them the scores and strata of the whole hours that the window touches;
+            None for a window shorter than an hour.
     """
 
     vector: tuple[Position, ...]
     exact_until_ms: int
     histories: tuple[History, ...]
     summaries: tuple[tuple[int, Summary], ...]
+    scores: tuple[ScoredCounts | None, ...]

@@ -13,7 +13,9 @@ pair leaves it, and Prometheus would read that as a restart. In its place
 pairs leave out is the difference.
 
 Gauges are the API's figures over windows of event time that end at the scrape. A figure that is
-undefined (no label) has no sample.
+undefined (no label) has no sample. What rests on scores and strata is kept by the hour: it is told
+of the whole hours that a window touches, and not of windows shorter than one.
+`exporter_classes` tells which classes have series.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ from prometheus_client.registry import Collector
 
 from leadline.metrics.answers import History, Summary, Survey
 from leadline.metrics.api.convert import class_name, reason_name
-from leadline.metrics.core.budget import choose_classes, choose_pairs, outcomes
-from leadline.metrics.core.figures import ClassFigures, Rate, Tally
+from leadline.metrics.core.budget import choose_pairs, outcomes
+from leadline.metrics.core.figures import Rate, Tally
 from leadline.metrics.core.scope import Position
+from leadline.metrics.exported import accuracy_of_all
+from leadline.metrics.exporter_classes import VERSION, WINDOW, ClassSeries, window_name
+from leadline.metrics.measures.strata import Reweighted
 from leadline.metrics.reader import Reader
 from leadline.metrics.settings import ReaderSettings
 from leadline.records.errors import UsageError
@@ -43,8 +48,6 @@ _COUNTERS = (
     ("added", "Labelled predictions that were counted"),
     ("retracted", "Labelled predictions that were taken back because their label changed"),
 )
-VERSION = ("model", "version")
-WINDOW = (*VERSION, "window")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,12 @@ class WindowGauge:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassGauge:
-    """A gauge by version, window and class; None leaves the sample out."""
+class TrafficGauge:
+    """A gauge by version and window of the accuracy of all traffic; None leaves the sample out."""
 
     name: str
     text: str
-    value: Callable[[ClassFigures], float | None]
+    value: Callable[[Reweighted], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,27 +168,21 @@ WINDOW_GAUGES = (
     ),
 )
 
-CLASS_GAUGES = (
-    ClassGauge(
-        "leadline_class_precision_ratio",
-        "Share of the labelled predictions of this class that are right.",
-        lambda each: each.precision.value,
+TRAFFIC_GAUGES = (
+    TrafficGauge(
+        "leadline_accuracy_post_stratified_ratio",
+        "Accuracy reweighted from labelled to all predictions: of whole hours.",
+        lambda each: each.rate.value if each.rate else None,
     ),
-    ClassGauge(
-        "leadline_class_recall_ratio",
-        "Share of the labelled predictions of this true class that are right.",
-        lambda each: each.recall.value,
+    TrafficGauge(
+        "leadline_accuracy_post_stratified_lower_ratio",
+        "Lower bound of the 95 % interval of that, if what has no label were all wrong.",
+        lambda each: each.interval[0] if each.interval else None,
     ),
-    ClassGauge("leadline_class_f1_ratio", "F1 of this class.", lambda each: each.f1),
-    ClassGauge(
-        "leadline_class_labelled_predictions",
-        "Labelled predictions of this true class.",
-        lambda each: each.support,
-    ),
-    ClassGauge(
-        "leadline_class_predictions",
-        "Predictions of this class, labelled or not.",
-        lambda each: each.predicted,
+    TrafficGauge(
+        "leadline_accuracy_post_stratified_upper_ratio",
+        "Upper bound of the 95 % interval of that, if what has no label were all right.",
+        lambda each: each.interval[1] if each.interval else None,
     ),
 )
 
@@ -236,6 +233,7 @@ class Exporter(Collector):
         self._settings = settings
         self._lock = threading.Lock()
         self._pairs: dict[tuple[str, str], frozenset[int]] = {}
+        self._classes = ClassSeries(settings.export_classes_max)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not read the store."""
@@ -290,13 +288,14 @@ class Exporter(Collector):
         return chosen
 
     def _gauges(self, survey: Survey) -> Iterator[Metric]:
-        labelled = [(_window(minutes), each) for minutes, each in survey.summaries]
+        labelled = [(window_name(minutes), each) for minutes, each in survey.summaries]
         for gauge in WINDOW_GAUGES:
             family = GaugeMetricFamily(gauge.name, gauge.text, labels=WINDOW)
             for window, each in labelled:
                 _add(family, [each.model, each.version, window], gauge.value(each))
             yield family
-        yield from self._class_gauges(labelled)
+        yield from _traffic(survey)
+        yield from self._classes.families(survey)
         unobserved = GaugeMetricFamily(
             "leadline_unobserved_requests",
             "Requests of the window that were answered and not logged.",
@@ -308,18 +307,17 @@ class Exporter(Collector):
                 unobserved.add_metric(labels, count)
         yield unobserved
 
-    def _class_gauges(self, labelled: list[tuple[str, Summary]]) -> Iterator[Metric]:
-        most = self._settings.export_classes_max
-        chosen = [
-            (window, each, choose_classes(each.figures.classes, most)) for window, each in labelled
-        ]
-        for gauge in CLASS_GAUGES:
-            family = GaugeMetricFamily(gauge.name, gauge.text, labels=(*WINDOW, "class"))
-            for window, each, classes in chosen:
-                for one in classes:
-                    name = class_name(each.spec, one.number)
-                    _add(family, [each.model, each.version, window, name], gauge.value(one))
-            yield family
+
+def _traffic(survey: Survey) -> Iterator[Metric]:
+    rows = [
+        ([each.model, each.version, window_name(minutes)], accuracy_of_all(counts))
+        for (minutes, each), counts in zip(survey.summaries, survey.scores, strict=True)
+    ]
+    for gauge in TRAFFIC_GAUGES:
+        family = GaugeMetricFamily(gauge.name, gauge.text, labels=WINDOW)
+        for labels, found in rows:
+            _add(family, labels, gauge.value(found) if found else None)
+        yield family
 
 
 def _add_pairs(
@@ -360,15 +358,6 @@ def _shards(survey: Survey) -> Iterator[Metric]:
 def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:
     if value is not None:
         family.add_metric(labels, value)
-
-
-def _window(minutes: int) -> str:
-    """A window as Prometheus writes durations.
-
-    >>> _window(5), _window(60), _window(1440), _window(90)
-    ('5m', '1h', '24h', '90m')
-    """
-    return f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
 
 
 class ExporterServer:

@@ -25,7 +25,13 @@ from leadline.metrics.core.notices import Facts, notices
 from leadline.metrics.core.scope import EVERYTHING, Last, Position, Scope, Window
 from leadline.metrics.core.version_pairs import PairCounts
 from leadline.metrics.findings import Judged, findings_of
-from leadline.metrics.scored import ScoredCounts, pairs_of_versions, scored_counts, whole_hours
+from leadline.metrics.scored import (
+    HOUR_MINUTES,
+    ScoredCounts,
+    pairs_of_versions,
+    scored_counts,
+    whole_hours,
+)
 from leadline.records.cells import CellKind, Cells, Series, concatenate
 from leadline.records.errors import NotFoundError, UsageError
 from leadline.runtime.store.port import ShardState, Snapshot, VersionSeen
@@ -129,14 +135,7 @@ class Moment:
     def scored(self, scope: Scope) -> tuple[Summary, ScoredCounts]:
         """See `Reader.scored`."""
         row, scope = self._resolved(scope)
-        series = self._all_series()
-        numbers = scopes.of_version(series, scope.model, scope.version, scope.slices)
-        window = cast("Window", scope.window)
-        hours = whole_hours(self._snapshot, numbers, window)
-        scope = replace(scope, window=hours)
-        counts = self._kept(
-            "scored", row, scope, lambda: scored_counts(self._snapshot, numbers, hours)
-        )
+        scope, counts = self._scored(row, scope)
         return self.summary(scope), counts
 
     def pairs(self, scope: Scope, challenger: str) -> PairCounts:
@@ -179,19 +178,32 @@ class Moment:
         seen = sorted(seen, key=lambda each: (-each.last_minute, each.model, each.version))
         seen = sorted(seen[:versions_max], key=lambda each: (each.model, each.version))
         widest = scopes.resolve(Last(max(windows_minutes)), self._now_us)
-        summaries = []
+        summaries: list[tuple[int, Summary]] = []
+        scores: list[ScoredCounts | None] = []
         for each in seen:
             cells = self._cells(Scope(each.model, each.version, widest), by_minute=True)
+            row = rows[each.model]
             for minutes in windows_minutes:
                 window = scopes.resolve(Last(minutes), self._now_us)
                 scope = Scope(each.model, each.version, window)
-                part = view.within(cells, window)
-                summaries.append((minutes, self._summary(rows[each.model], scope, part)))
+                summaries.append((minutes, self._summary(row, scope, view.within(cells, window))))
+                scores.append(self._scored(row, scope)[1] if minutes >= HOUR_MINUTES else None)
         return Survey(
             self._vector,
             self._exact_until_ms,
             self._histories([(each.model, each.version) for each in seen]),
             tuple(summaries),
+            tuple(scores),
+        )
+
+    def _scored(self, row: ModelRow, scope: Scope) -> tuple[Scope, ScoredCounts]:
+        """The scope widened to whole hours, and what is counted of scores there."""
+        series = self._all_series()
+        numbers = scopes.of_version(series, scope.model, scope.version, scope.slices)
+        hours = whole_hours(self._snapshot, numbers, cast("Window", scope.window))
+        scope = replace(scope, window=hours)
+        return scope, self._kept(
+            "scored", row, scope, lambda: scored_counts(self._snapshot, numbers, hours)
         )
 
     def _summary(self, row: ModelRow, scope: Scope, cells: dict[str, Cells]) -> Summary:

@@ -5,10 +5,14 @@ import re
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from scored_traffic import CLASSES, Traffic
+from sklearn.metrics import f1_score, roc_auc_score
 
-from leadline.metrics.exporter import CLASS_GAUGES, WINDOW_GAUGES, Exporter
+from leadline.metrics.exporter import WINDOW_GAUGES, Exporter
+from leadline.metrics.exporter_classes import CLASS_GAUGES
 from leadline.metrics.reader import Reader
 from leadline.metrics.settings import ReaderSettings
 from leadline.records.cells import CellKind, Series
@@ -104,7 +108,7 @@ def test_counters_never_fall_when_the_budget_is_small(writer, store, clock, now_
 
 def test_classes_are_bounded(writer, store, clock):
     text = page(store, clock, export_classes_max=1, window_minutes=(60,))
-    assert len(series_of(text, "leadline_class_recall_ratio")) == 1
+    assert len(series_of(text, "leadline_class_labelled_predictions")) == 1
 
 
 def test_a_store_that_fails_gives_a_page_that_says_so(store, clock, tmp_path):
@@ -152,7 +156,76 @@ async def test_gauges_equal_the_api(writer, start_reader, store, clock):
             recalls = series_of(text, "leadline_class_recall_ratio")
             of_class = {each.class_name: each.recall for each in found.classes}
             assert recalls[f'class="cat",{labels}'] == of_class["cat"].value
-    assert len(CLASS_GAUGES) == 5
+            lower = series_of(text, "leadline_class_recall_lower_ratio")
+            assert lower[f'class="cat",{labels}'] == of_class["cat"].lower
+
+
+@pytest.fixture
+def traffic(store, now_minute):
+    found = Traffic()
+    found.write(store, now_minute)
+    return found
+
+
+def test_areas_and_thresholds_are_those_of_the_rows(traffic, store, clock):
+    """All of it within the last day; areas and thresholds against scikit-learn."""
+    text = page(store, clock)
+    scores, true = traffic.scores["1"][traffic.labelled], traffic.true[traffic.labelled]
+    for number in range(CLASSES):
+        mine, given = true == number, scores[:, number]
+        labels = f'class="{number}",model="m",version="1",window="24h"'
+        told = {each.name: series_of(text, each.name)[labels] for each in CLASS_GAUGES}
+        area = told["leadline_class_auc_ratio"]
+        assert area == pytest.approx(roc_auc_score(mine, given), abs=2e-4)
+        assert told["leadline_class_auc_lower_ratio"] < area
+        assert area < told["leadline_class_auc_upper_ratio"]
+        flagged = given >= told["leadline_class_best_f1_threshold"]
+        best = told["leadline_class_best_f1_ratio"]
+        assert best == pytest.approx(f1_score(mine, flagged))
+        assert best >= max(f1_score(mine, given >= each) for each in np.linspace(0, 1, 50)) - 1e-9
+        assert told["leadline_class_f1_lower_ratio"] < told["leadline_class_f1_ratio"]
+
+
+def test_the_accuracy_of_all_traffic_is_told(traffic, store, clock):
+    """Sure predictions are labelled more often, so the plain accuracy is too high."""
+    text = page(store, clock)
+    labels = 'model="m",version="1",window="24h"'
+    name = "leadline_accuracy_post_stratified"
+    told = [series_of(text, f"{name}{part}_ratio")[labels] for part in ("_lower", "", "_upper")]
+    everything = (traffic.scores["1"].argmax(axis=1) == traffic.true).mean()
+    assert told[0] < everything < told[2]
+    plain = series_of(text, "leadline_accuracy_ratio")[labels]
+    assert abs(told[1] - everything) < abs(plain - everything)
+
+
+def test_what_is_kept_by_the_hour_is_not_told_of_five_minutes(traffic, store, clock):
+    text = page(store, clock)
+    for name in ("leadline_class_auc_ratio", "leadline_accuracy_post_stratified_ratio"):
+        windows = {labels.partition('window="')[2] for labels in series_of(text, name)}
+        assert windows == {'1h"', '24h"'}
+
+
+def test_shown_classes_stay_and_the_others_are_counted(store, clock, now_minute):
+    registry, writer = CollectorRegistry(), TruthWriter(store)
+    settings = ReaderSettings(export_classes_max=2, window_minutes=(60,))
+    registry.register(Exporter(Reader(store, clock), settings))
+    known = 0
+
+    def miss(true, times):
+        nonlocal known
+        for _ in range(times):
+            known += 1
+            writer.predict(known, 9, now_minute)
+            writer.label(known, true)
+        writer.commit()
+        text = generate_latest(registry).decode()
+        shown = series_of(text, "leadline_class_recall_ratio")
+        (left,) = series_of(text, "leadline_classes_left_out").values()
+        return {re.search(r'class="(\d+)"', labels)[1] for labels in shown}, left
+
+    assert miss(1, 20) == ({"1"}, 0)  # class 9 was never true: it has no recall
+    assert miss(2, 21) == ({"1"}, 1)  # one more error does not replace a class that is shown
+    assert miss(2, 5) == ({"2"}, 1)  # 26 do: a quarter more than 20
 
 
 async def until(prometheus: Prometheus, promql: str, value: float) -> None:

@@ -129,14 +129,37 @@ def test_outcomes_count_all_pairs():
     assert outcomes(pairs(t0p0=500, t0p1=1, t1p0=3, t1p1=400)) == (900, 4)
 
 
-def test_the_most_labelled_classes_are_chosen():
-    classes = [
-        ClassFigures(number, support, 1, Rate(0, 0), Rate(0, 0), None)
-        for number, support in enumerate([1, 9, 5])
+def some_classes(*errors, support=100):
+    """A class for each number of missed inputs; a last one that never occurred."""
+    found = [
+        ClassFigures(number, support, 1, Rate(0, 0), Rate(support - missed, support), None)
+        for number, missed in enumerate(errors)
     ]
-    classes.append(ClassFigures(3, 0, 0, Rate(0, 0), Rate(0, 0), None))
-    assert [each.number for each in choose_classes(classes, 2)] == [1, 2]
-    assert [each.number for each in choose_classes(classes, 9)] == [0, 1, 2]
+    return [*found, ClassFigures(len(errors), 0, 0, Rate(0, 0), Rate(0, 0), None)]
+
+
+def numbers(classes):
+    return [each.number for each in classes]
+
+
+def test_the_classes_with_the_most_errors_are_chosen():
+    assert numbers(choose_classes(some_classes(1, 9, 5), frozenset(), 2)) == [1, 2]
+    assert numbers(choose_classes(some_classes(1, 9, 5), frozenset(), 9)) == [0, 1, 2]
+    assert numbers(choose_classes(some_classes(4, 4, 4), frozenset(), 2)) == [0, 1]
+
+
+def test_wrongly_said_counts_as_an_error():
+    often_said = ClassFigures(7, 0, 90, Rate(0, 50), Rate(0, 0), None)
+    assert numbers(choose_classes([*some_classes(9), often_said], frozenset(), 1)) == [7]
+
+
+def test_a_class_that_is_shown_stays_until_another_is_clearly_worse():
+    shown = frozenset({0})
+    assert numbers(choose_classes(some_classes(8, 9), shown, 1)) == [0]
+    assert numbers(choose_classes(some_classes(8, 10), shown, 1)) == [0]  # a quarter: not more
+    assert numbers(choose_classes(some_classes(8, 11), shown, 1)) == [1]
+    assert numbers(choose_classes(some_classes(8, 9), frozenset(), 1)) == [1]  # the control
+    assert numbers(choose_classes(some_classes(0, 0, 0), frozenset({2}), 1)) == [2]
 
 
 def test_a_class_beyond_the_list_cannot_be_mistaken_for_a_declared_one():

@@ -9,6 +9,9 @@ import numpy as np
 from leadline.metrics.core.figures import ClassFigures, Tally
 from leadline.records.cells import split_index
 
+HYSTERESIS = 1.25
+"""A class must have a quarter more errors than one that is shown to take its place."""
+
 
 def choose_pairs(added: Tally, kept: frozenset[int], most: int) -> frozenset[int]:
     """Indices of the pairs of (true, predicted class) to export.
@@ -31,11 +34,31 @@ def choose_pairs(added: Tally, kept: frozenset[int], most: int) -> frozenset[int
     return both if len(both) <= 2 * most else best
 
 
-def choose_classes(classes: Sequence[ClassFigures], most: int) -> list[ClassFigures]:
-    """At most `most` classes that were labelled or predicted, the most labelled, by number."""
+def choose_classes(
+    classes: Sequence[ClassFigures], kept: frozenset[int], most: int
+) -> tuple[ClassFigures, ...]:
+    """At most `most` of the classes that were labelled or predicted, by number.
+
+    All of them when they fit; else those with the most errors (missed or wrongly said), among
+    equals the most labelled. A class of `kept` stays until another one has `HYSTERESIS` times its
+    errors, so that series do not come and go with every label.
+
+    Args:
+        classes: of one version.
+        kept: numbers of what was chosen last time.
+        most: the budget, at least 1.
+    """
     seen = [each for each in classes if each.support or each.predicted]
-    best = sorted(seen, key=lambda each: (-each.support, -each.predicted, each.number))[:most]
-    return sorted(best, key=lambda each: each.number)
+    best = sorted(seen, key=lambda each: _urgency(each, kept), reverse=True)[:most]
+    return tuple(sorted(best, key=lambda each: each.number))
+
+
+def _urgency(each: ClassFigures, kept: frozenset[int]) -> tuple[float, bool, int, int, int]:
+    missed = each.support - each.recall.successes
+    wrong = each.precision.trials - each.precision.successes
+    stays = each.number in kept
+    errors = (missed + wrong) * (HYSTERESIS if stays else 1.0)
+    return errors, stays, each.support, each.predicted, -each.number
 
 
 def outcomes(counts: Tally) -> tuple[int, int]:

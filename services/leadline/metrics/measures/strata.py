@@ -169,6 +169,11 @@ def post_stratified(traffic: Tally, labelled: Tally) -> PostStratified:
     return PostStratified(_share(strata, slice(None)), precision, _recalls(strata))
 
 
+def accuracy_of_traffic(traffic: Tally, labelled: Tally) -> Reweighted:
+    """The accuracy of `post_stratified` alone: quick, whatever the number of classes."""
+    return _share(strata_of(traffic, labelled), slice(None))
+
+
 def _share(strata: Strata, part: slice) -> Reweighted:
     """The share of right predictions in some strata."""
     traffic, labels, correct = strata.traffic[part], strata.labels[part], strata.correct[part]

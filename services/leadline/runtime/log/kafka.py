@@ -20,11 +20,11 @@ from leadline.runtime.clock import Clock
 from leadline.runtime.log.checks import check_size, check_spec, not_found, out_of_range
 from leadline.runtime.log.kafka_client import Connector, KafkaSettings, check_client
 from leadline.runtime.log.kafka_errors import errors, mapped
+from leadline.runtime.log.kafka_records import read_records
 from leadline.runtime.log.kafka_topics import commit_hint, create_missing, describe
 from leadline.runtime.log.port import Record, TopicSpec, TopicState
 from leadline.runtime.log.topics import MAX_MESSAGE_BYTES
 
-_LOG_APPEND_TIME = 1
 _RETRY_SECONDS = 0.05
 # What one message may weigh on the wire, with its key and envelope.
 _REQUEST_BYTES = MAX_MESSAGE_BYTES + 1024 * 1024
@@ -380,14 +380,7 @@ class KafkaReader:
             return ()
         self._position = found[-1].offset + 1
         self._moved_at = self._clock.monotonic_seconds()
-        return [
-            Record(
-                row.offset,
-                row.timestamp if row.timestamp_type == _LOG_APPEND_TIME else -1,
-                row.value or b"",
-            )
-            for row in found
-        ]
+        return found  # type: ignore[no-any-return]
 
     def position(self) -> int:
         """Offset of the next record to read."""
@@ -415,6 +408,7 @@ class KafkaReader:
 
     def _assigned(self) -> Any:  # noqa: ANN401 (the client has no types)
         consumer = self._connector.consumer()
+        read_records(consumer._fetcher)
         consumer.assign([self._partition])
         return consumer
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 PREDICTIONS = "predictions"
 LABELS = "labels"
@@ -48,8 +48,7 @@ class Stream:
         return f"leadline-{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record as it was read.
 
     Attributes:

@@ -85,6 +85,7 @@ class ScoreBasis(_message.Message):
     INTERVAL_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     SCORED_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
     """False: of more than 64 classes only the best ten scores of a row and what is missing are known."""
     scored: _builtins.int
@@ -95,6 +96,10 @@ class ScoreBasis(_message.Message):
     def interval(self) -> _evaluation_pb2.Interval:
         """Scores are kept by the hour, later by the day: the hours that the answer really covers."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_evaluation_pb2.Notice]:
+        """What is left out, and why."""
+
     def __init__(
         self,
         *,
@@ -102,10 +107,11 @@ class ScoreBasis(_message.Message):
         interval: _evaluation_pb2.Interval | None = ...,
         complete: _builtins.bool = ...,
         scored: _builtins.int = ...,
+        notices: _abc.Iterable[_evaluation_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "complete", b"complete", "interval", b"interval", "scored", b"scored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "complete", b"complete", "interval", b"interval", "notices", b"notices", "scored", b"scored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -780,6 +786,7 @@ class CompareVersionsRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     CHALLENGERS_FIELD_NUMBER: _builtins.int
     MARGIN_FIELD_NUMBER: _builtins.int
+    FAIL_IF_FIELD_NUMBER: _builtins.int
     margin: _builtins.float
     """A difference of accuracy below this is called the same; 0 means 0.005."""
     @_builtins.property
@@ -790,16 +797,21 @@ class CompareVersionsRequest(_message.Message):
     def challengers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Versions of the same model; empty: all others that were seen in the window."""
 
+    @_builtins.property
+    def fail_if(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Conditions to judge for each challenger, such as "worse" or "accuracy drop > 0.5 points"."""
+
     def __init__(
         self,
         *,
         scope: _evaluation_pb2.Scope | None = ...,
         challengers: _abc.Iterable[_builtins.str] | None = ...,
         margin: _builtins.float = ...,
+        fail_if: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challengers", b"challengers", "margin", b"margin", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challengers", b"challengers", "fail_if", b"fail_if", "margin", b"margin", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -867,6 +879,7 @@ class Comparison(_message.Message):
     WORDS_FIELD_NUMBER: _builtins.int
     SAMPLES_NEEDED_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
+    JUDGEMENTS_FIELD_NUMBER: _builtins.int
     champion: _builtins.str
     """"models/NAME/versions/VERSION"."""
     challenger: _builtins.str
@@ -896,6 +909,10 @@ class Comparison(_message.Message):
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassComparison]: ...
+    @_builtins.property
+    def judgements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Judgement]:
+        """Of fail_if, in its order."""
+
     def __init__(
         self,
         *,
@@ -914,10 +931,11 @@ class Comparison(_message.Message):
         words: _builtins.str = ...,
         samples_needed: _builtins.int | None = ...,
         classes: _abc.Iterable[Global___ClassComparison] | None = ...,
+        judgements: _abc.Iterable[Global___Judgement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_samples_needed", b"_samples_needed", "challenger_accuracy", b"challenger_accuracy", "champion_accuracy", b"champion_accuracy", "difference", b"difference", "fixed_interval", b"fixed_interval", "interval", b"interval", "samples_needed", b"samples_needed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_samples_needed", b"_samples_needed", "challenger", b"challenger", "challenger_accuracy", b"challenger_accuracy", "champion", b"champion", "champion_accuracy", b"champion_accuracy", "classes", b"classes", "difference", b"difference", "fixed_interval", b"fixed_interval", "interval", b"interval", "only_challenger_right", b"only_challenger_right", "only_champion_right", b"only_champion_right", "paired", b"paired", "samples", b"samples", "samples_needed", b"samples_needed", "verdict", b"verdict", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_samples_needed", b"_samples_needed", "challenger", b"challenger", "challenger_accuracy", b"challenger_accuracy", "champion", b"champion", "champion_accuracy", b"champion_accuracy", "classes", b"classes", "difference", b"difference", "fixed_interval", b"fixed_interval", "interval", b"interval", "judgements", b"judgements", "only_challenger_right", b"only_challenger_right", "only_champion_right", b"only_champion_right", "paired", b"paired", "samples", b"samples", "samples_needed", b"samples_needed", "verdict", b"verdict", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__difference: _TypeAlias = _typing.Literal["difference"]  # noqa: Y015
     _WhichOneofArgType__difference: _TypeAlias = _typing.Literal["_difference", b"_difference"]  # noqa: Y015
@@ -929,6 +947,33 @@ class Comparison(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__samples_needed) -> _WhichOneofReturnType__samples_needed | None: ...
 
 Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
+@_typing.final
+class Judgement(_message.Message):
+    """Whether a condition holds, and why in a sentence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONDITION_FIELD_NUMBER: _builtins.int
+    FAILS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    condition: _builtins.str
+    fails: _builtins.bool
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        condition: _builtins.str = ...,
+        fails: _builtins.bool = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "fails", b"fails", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Judgement: _TypeAlias = Judgement  # noqa: Y015
 
 @_typing.final
 class ClassComparison(_message.Message):

@@ -103,6 +103,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
     ) -> messages.CompareVersionsResponse:
         if not 0 <= request.margin < 1:
             raise FieldError("margin", "A margin is a share: at least 0 and below 1.")
+        conditions = convert.conditions(request.fail_if)
         scope = names.parse_scope(request.scope)
         champion, scope, versions = self._versions(scope, list(request.challengers))
         challengers = []
@@ -116,7 +117,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
             challengers,
             margin=request.margin or MARGIN_DEFAULT,
         )
-        return convert.comparisons(champion, found)
+        return convert.comparisons(champion, found, conditions)
 
     def _versions(self, scope: Scope, asked: list[str]) -> tuple[Summary, Scope, list[str]]:
         """The champion's summary, its scope with the version named, and whom to compare."""

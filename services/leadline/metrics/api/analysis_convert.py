@@ -15,6 +15,7 @@ from leadline.metrics.measures import comparison as comparing
 from leadline.metrics.measures import curves as curving
 from leadline.metrics.measures import resampling
 from leadline.metrics.measures.advice import Advice
+from leadline.metrics.measures.conditions import Condition, judge, parse_condition
 from leadline.metrics.measures.curves import Bounded, Curve
 from leadline.metrics.measures.scores import ClassScores, histogram
 from leadline.metrics.measures.strata import Reweighted, post_stratified
@@ -26,6 +27,7 @@ from leadline.v1 import analysis_pb2 as messages
 POINTS_DEFAULT = 200
 POINTS_MAX = 2_000
 POINTS_MIN = 4
+CONDITIONS_MAX = 16
 RESAMPLED_CLASSES_MAX = 3
 """Intervals of areas are given for so many classes of a question: each costs some 100 ms."""
 VERDICTS = {
@@ -227,16 +229,43 @@ def matrix_of(summary: Summary) -> Confusion:
     return confusion_of(summary.counts.confusion)
 
 
+def conditions(texts: Sequence[str]) -> list[Condition]:
+    """What shall be judged; raises FieldError for what cannot be read."""
+    if len(texts) > CONDITIONS_MAX:
+        raise FieldError("fail_if", f"At most {CONDITIONS_MAX} conditions are judged at once.")
+    try:
+        return [parse_condition(text) for text in texts]
+    except ValueError as error:
+        raise FieldError("fail_if", str(error)) from error
+
+
 def comparisons(
-    champion: Summary, found: Iterable[comparing.Comparison]
+    champion: Summary,
+    found: Iterable[comparing.Comparison],
+    judged: Sequence[Condition] = (),
 ) -> messages.CompareVersionsResponse:
-    """The comparisons of one champion with its challengers."""
+    """The comparisons of one champion with its challengers, each judged by the conditions."""
     return messages.CompareVersionsResponse(
-        basis=basis(champion.basis), comparisons=[_comparison(champion, each) for each in found]
+        basis=basis(champion.basis),
+        comparisons=[_comparison(champion, each, judged) for each in found],
     )
 
 
-def _comparison(champion: Summary, found: comparing.Comparison) -> messages.Comparison:
+def _judgement(
+    champion: Summary, found: comparing.Comparison, condition: Condition
+) -> messages.Judgement:
+    declared = champion.spec.classes if champion.spec else ()
+    numbers = {name: number for number, name in enumerate(declared)}
+    try:
+        told = judge(condition, found, numbers)
+    except ValueError as error:
+        raise FieldError("fail_if", str(error)) from error
+    return messages.Judgement(condition=condition.text, fails=told.fails, text=told.words)
+
+
+def _comparison(
+    champion: Summary, found: comparing.Comparison, judged: Sequence[Condition]
+) -> messages.Comparison:
     accuracy = found.accuracy
     paired = accuracy.kind == "paired"
     samples = accuracy.champion.trials + (0 if paired else accuracy.challenger.trials)
@@ -267,4 +296,5 @@ def _comparison(champion: Summary, found: comparing.Comparison) -> messages.Comp
             )
             for each in found.classes
         ],
+        judgements=[_judgement(champion, found, each) for each in judged],
     )

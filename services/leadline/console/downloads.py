@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leadline.console import exports
+from leadline.console.analysis_downloads import analysis_file
 from leadline.console.core import figures as f
 from leadline.console.core.matrix import matrix_view
 from leadline.console.core.svg import matrix_svg, timeline_svg
@@ -39,7 +40,7 @@ async def version_file(reader: Reader, name: str, view: View, stem: str, kind: s
     if stem == "cases" and kind != "svg":
         cases, matrix = await reader.cases(name, view), await reader.matrix(name, view)
         return _text(exports.cases_table(cases, matrix.names), kind, None)
-    return None
+    return await analysis_file(reader, name, view, stem, kind)
 
 
 async def models_file(reader: Reader, view: View, kind: str) -> str | None:

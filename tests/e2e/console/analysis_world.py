@@ -207,7 +207,7 @@ class AnalysisWorld(analysis_pb2_grpc.AnalysisServiceServicer):
     def _comparison(self, answer, found, rows, own, other):
         true, pred = found.true[rows], found.pred[rows]
         rng = np.random.default_rng(17)
-        worse = 0.09 if other == "1" else 0.004
+        worse = 0.09 if other == "1" else 0.0065
         lost = rng.random(len(rows)) < worse * (1 + (true % 3))
         won = rng.random(len(rows)) < 0.2
         theirs = np.where(lost, (true + 1) % len(found.classes), np.where(won, true, pred))

@@ -19,6 +19,12 @@ PAGES = {
     "few labels": "/models/weld-defects/versions/4",
     "no labels": "/models/receipt-fields/versions/2",
     "text": "/models/review-sentiment/versions/3",
+    "classes": "/models/digits/versions/2/classes?order=recall",
+    "all of many classes": "/models/filetype/versions/3.3/classes",
+    "thresholds": "/models/digits/versions/2/thresholds?class=9&cost=5:1&threshold=0.05"
+    "&need=recall:0.95:precision",
+    "calibration": "/models/digits/versions/2/calibration",
+    "compare": "/models/digits/versions/2/compare",
 }
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
 
@@ -83,6 +89,7 @@ def test_styles_and_scripts_keep_their_budgets(console):
         html = answer.read().decode()
     base = html.split('href="/static/')[1].split("/")[0]
     names = ("boot.js", "main.js", "swap.js", "live.js", "keys.js", "matrix.js", "copy.js")
+    names += ("threshold.js",)
     sizes = [len(fetch(f"{console.url}/static/{base}/{n}").read()) for n in names]
     css = fetch(f"{console.url}/static/{base}/console.css").read()
     assert sum(sizes) <= 40_000

@@ -18,6 +18,9 @@ LABEL_GAP_X, LABEL_GAP_Y = 26.0, 9.0
 COST_TOP = 4.0
 """The chart of costs ends at this multiple of its lowest point: what is dearer is cut."""
 THOUSAND = 1000
+F1_SHOWN = 0.0005
+COST_SHOWN = 0.005
+"""A smaller optimism, of F1 and of a cost per 1,000, is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +275,12 @@ def optimism_words(found: dict[str, Found]) -> str:
     """By how much the best thresholds look better on these labels than on others."""
     parts = []
     f1, cost = found.get("f1"), found.get("cost")
-    if f1 and f1.best and f1.optimism is not None:
+    if f1 and f1.best and f1.optimism is not None and f1.optimism >= F1_SHOWN:
         parts.append(f"the best F1 is about {_points(f1.optimism)} too high")
     if cost and cost.best and cost.optimism is not None:
         per = cost.optimism * THOUSAND
-        parts.append(f"the lowest cost about {per:.2g} per 1,000 too low")
+        if per >= COST_SHOWN:
+            parts.append(f"the lowest cost about {per:.2g} per 1,000 too low")
     if not parts:
         return ""
     return f"Chosen and judged on the same labels: {words.listing(parts)}."

@@ -53,7 +53,25 @@ async def shoot_all(url: str, folder: Path, model: str, cell: str) -> None:
         await shoot(browser, selected, folder / "console-model.png", dark=False)
         shares = f"{selected}&norm=true"
         await shoot(browser, shares, folder / "console-model-dark.png", dark=True)
+        page = await browser.new_page()
+        await page.goto(summary)
+        version = page.url
+        await page.close()
+        for name, path in analysis_pages(true):
+            target = folder / f"console-{name}.png"
+            await shoot(browser, f"{version}{path}", target, dark=False)
         await browser.close()
+
+
+def analysis_pages(label: str) -> tuple[tuple[str, str], ...]:
+    """(name, path behind the version's) of the pages of analysis, those of one class of `label`."""
+    chosen = f"class={label}&cost=5:1&threshold=0.05&need=recall:0.9:precision"
+    return (
+        ("classes", "/classes"),
+        ("thresholds", f"/thresholds?{chosen}"),
+        ("calibration", f"/calibration?class={label}"),
+        ("compare", "/compare"),
+    )
 
 
 async def generated(folder: Path, model: str, cell: str) -> None:

@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.console.core.urlstate import (
+    NEED_FIGURES,
+    NEED_GOALS,
     NORMS,
     ORDERS,
     SCALES,
     TOPS,
     WINDOWS,
+    Need,
     View,
+    number_text,
     parse,
     query,
     with_slice,
@@ -26,6 +30,8 @@ fixed = st.tuples(st.integers(1, 30_000_000), st.integers(1, 500_000)).map(
     lambda pair: {"start_us": pair[0] * MINUTE, "end_us": (pair[0] + pair[1]) * MINUTE}
 )
 moving = st.fixed_dictionaries({"window": st.sampled_from([key for key, _ in WINDOWS])})
+shares = st.floats(0, 1).map(lambda x: float(number_text(x)) if x > 1e-9 else 0.0)
+needs = st.builds(Need, st.sampled_from(NEED_FIGURES), shares, st.sampled_from(NEED_GOALS))
 
 
 @st.composite
@@ -41,6 +47,13 @@ def views(draw):
         scale=draw(st.sampled_from(SCALES)),
         order=draw(st.sampled_from(ORDERS)),
         top=draw(st.sampled_from(TOPS)),
+        find=draw(st.just("") | names),
+        part=draw(st.integers(1, 9999)),
+        label=draw(numbers),
+        threshold=draw(st.none() | shares),
+        cost=draw(st.none() | st.tuples(st.integers(1, 999).map(float), shares)),
+        need=draw(st.none() | needs),
+        vs=draw(st.just("") | names),
         at=draw(st.sampled_from(["", "main/0:12:3,main/1:4:5"])),
     )
 
@@ -54,6 +67,33 @@ def test_a_view_survives_its_url(view):
 def test_what_is_not_understood_is_left_out(pairs):
     view = parse(pairs)
     assert parse(parse_qsl(query(view))) == view
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("threshold", "1.5"),
+        ("threshold", "-0.1"),
+        ("threshold", "nan"),
+        ("threshold", "."),
+        ("cost", "0:0"),
+        ("cost", "1"),
+        ("cost", "1e99:1"),
+        ("need", "recall:2:precision"),
+        ("need", "speed:0.5:precision"),
+        ("need", "recall:0.5:luck"),
+        ("part", "0"),
+        ("class", "x"),
+    ],
+)
+def test_a_choice_that_cannot_be_meant_is_the_default(pair):
+    assert parse([pair]) == View()
+
+
+def test_the_fields_of_a_form_are_the_same_as_the_link():
+    fields = [("need_figure", "recall"), ("need_bound", "0.95"), ("need_goal", "precision")]
+    fields += [("missed", "5"), ("false_alarm", "1.0"), ("threshold", "0.050")]
+    assert query(parse(fields)) == "threshold=0.05&cost=5:1&need=recall:0.95:precision"
 
 
 def test_the_default_has_no_query():

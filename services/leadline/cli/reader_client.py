@@ -11,7 +11,7 @@ import grpc
 from leadline.records.errors import NotFoundError, TransientError, UsageError
 from leadline.records.models import ModelSpec
 from leadline.runtime.grpc_status import remedy_of
-from leadline.v1 import evaluation_pb2_grpc, models_pb2, models_pb2_grpc
+from leadline.v1 import analysis_pb2_grpc, evaluation_pb2_grpc, models_pb2, models_pb2_grpc
 from leadline.wire.models import model_from_proto
 
 Answer = TypeVar("Answer")
@@ -45,6 +45,7 @@ class ReaderClient:
             ],
         )
         self.evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self._channel)
+        self.analysis = analysis_pb2_grpc.AnalysisServiceStub(self._channel)
         self.models = models_pb2_grpc.ModelServiceStub(self._channel)
 
     def ask(self, method: Callable[..., Answer], request: Any) -> Answer:  # noqa: ANN401 - messages

@@ -33,6 +33,8 @@ COMMANDS: dict[str, Entry] = {
     "labels": Entry("leadline.cli.labels", "Import true labels from a file."),
     "predictions": Entry("leadline.cli.predictions", "Import predictions from a file."),
     "evaluate": Entry("leadline.cli.evaluate", "Figures of files, with no server."),
+    "compare": Entry("leadline.cli.compare", "Which version is better, for people and rollouts."),
+    "report": Entry("leadline.cli.report", "Everything about a model in one file."),
     "show": Entry("leadline.cli.show", "A model's figures and matrix in the terminal."),
     "dead-letters": Entry("leadline.cli.dead_letters", "Look at refused records."),
     "rebuild": Entry("leadline.cli.rebuild", "Compare shards with their log, or replace them."),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import click
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.duration_pb2 import Duration
 from rich.live import Live
 
 from leadline.cli.figures_view import (
@@ -23,19 +21,15 @@ from leadline.cli.figures_view import (
 from leadline.cli.options import json_option, reader_option, timeout_option
 from leadline.cli.output import console, message_dict, percent, print_json
 from leadline.cli.reader_client import ReaderClient, open_reader
-from leadline.records.errors import UsageError
+from leadline.cli.scopes import scope_of, slice_option
 from leadline.v1 import evaluation_pb2 as pb
-
-_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @click.command("show")
 @click.argument("model")
 @click.option("--version", "version", default="", help="Else the champion.")
 @click.option("--last", default="", help="Window up to now: 30m, 24h, 7d. Else everything.")
-@click.option(
-    "--slice", "slices", multiple=True, metavar="COLUMN=VALUE", help="Only these; repeatable."
-)
+@slice_option
 @click.option("--watch", is_flag=True, help="Stay, and show every change.")
 @reader_option
 @timeout_option
@@ -70,27 +64,6 @@ def command(
         with Live(console=terminal, auto_refresh=False) as live:
             for summary, matrix in states:
                 live.update(render(view_of(summary, matrix)), refresh=True)
-
-
-def scope_of(model: str, version: str, last: str, slices: tuple[str, ...]) -> pb.Scope:
-    """The scope that the options say.
-
-    Raises:
-        UsageError: an option cannot be read.
-    """
-    name = f"models/{model.removeprefix('models/')}"
-    scope = pb.Scope(name=f"{name}/versions/{version}" if version else name)
-    if last:
-        match = re.fullmatch(r"(\d+)([mhdw])", last)
-        if match is None:
-            raise UsageError(f"--last {last!r}", "Write a number and m, h, d or w: 24h")
-        scope.last.CopyFrom(Duration(seconds=int(match[1]) * _UNITS[match[2]]))
-    for each in slices:
-        column, found, value = each.partition("=")
-        if not found:
-            raise UsageError(f"--slice {each!r}", "Write COLUMN=VALUE")
-        scope.slices.add(column=column, value=value)
-    return scope
 
 
 def _ask(client: ReaderClient, scope: pb.Scope) -> tuple[pb.Summary, pb.GetConfusionMatrixResponse]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from leadline.metrics.core import scope as scopes
 from leadline.metrics.core import view
 from leadline.metrics.core.figures import Figures, Tally
+from leadline.metrics.core.merging import Merges
 from leadline.metrics.core.notices import Notice
 from leadline.metrics.core.scope import Position, Window
 from leadline.metrics.core.timeline import Step
@@ -43,6 +44,7 @@ class Summary:
         spec: the declaration; None for a model that is counted without one.
         last_prediction_minute: event time; None before the first prediction.
         last_label_ms: append time of the newest label of any task; 0 before the first.
+        merges: classes that are counted as one.
     """
 
     model: str
@@ -54,6 +56,7 @@ class Summary:
     notices: tuple[Notice, ...]
     last_prediction_minute: int | None
     last_label_ms: int
+    merges: Merges = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,14 @@ class SliceList:
 
     basis: Basis
     slices: tuple[view.SliceCounts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrossingList:
+    """The combinations of values of some slice columns."""
+
+    basis: Basis
+    found: view.Crossings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from leadline.metrics.answers import (
     Basis,
+    CrossingList,
     History,
     ModelRow,
     SliceList,
@@ -21,7 +22,8 @@ from leadline.metrics.core import scope as scopes
 from leadline.metrics.core import timeline as timelines
 from leadline.metrics.core import view
 from leadline.metrics.core.figures import Figures, Tally, confusion_of, delay_of, figures
-from leadline.metrics.core.notices import Facts, notices
+from leadline.metrics.core.merging import absorbed, merged
+from leadline.metrics.core.notices import MERGED, Facts, notices
 from leadline.metrics.core.scope import EVERYTHING, Last, Position, Scope, Window
 from leadline.metrics.core.version_pairs import PairCounts
 from leadline.metrics.findings import Judged, findings_of
@@ -132,6 +134,19 @@ class Moment:
         row, scope = self._resolved(scope)
         return self._kept("slices", row, scope, lambda: self._slices(scope, basis))
 
+    def crossings(self, scope: Scope, columns: tuple[str, ...]) -> CrossingList:
+        """See `Reader.crossings`."""
+        basis = self.summary(scope).basis
+        row, scope = self._resolved(scope)
+        return self._kept(
+            ("crossings", columns),
+            row,
+            scope,
+            lambda: CrossingList(
+                basis, view.crossing_listing(*self._slice_cells(scope), columns=columns)
+            ),
+        )
+
     def scored(self, scope: Scope) -> tuple[Summary, ScoredCounts]:
         """See `Reader.scored`."""
         row, scope = self._resolved(scope)
@@ -218,6 +233,10 @@ class Moment:
             counts.delays,
             declared,
         )
+        gone = absorbed(scope.merges)
+        if gone:
+            own = tuple(each for each in found.classes if each.number not in gone)
+            found = replace(found, classes=own)
         facts = Facts(
             model=row.name,
             counts=counts,
@@ -235,9 +254,10 @@ class Moment:
             basis=self._basis(row, scope, counts, found),
             figures=found,
             counts=counts,
-            notices=notices(facts),
+            notices=(*notices(facts), *([MERGED] if scope.merges else [])),
             last_prediction_minute=seen[0] if seen else None,
             last_label_ms=max((each.labels_clock_ms for each in self._vector), default=0),
+            merges=scope.merges,
         )
 
     def _basis(self, row: ModelRow, scope: Scope, counts: view.Counts, found: Figures) -> Basis:
@@ -254,7 +274,7 @@ class Moment:
     def _timeline(self, scope: Scope, basis: Basis, window: Window, step: int) -> Timeline:
         numbers = scopes.of_version(self._all_series(), scope.model, scope.version, scope.slices)
         cells = self._snapshot.folded(
-            timelines.Margins(step),
+            timelines.Margins(step, scope.merges),
             numbers,
             timelines.TIMELINE_KINDS,
             window.from_minute,
@@ -267,6 +287,10 @@ class Moment:
         return Timeline(basis, step, timelines.timeline(cells, window, step), settled)
 
     def _slices(self, scope: Scope, basis: Basis) -> SliceList:
+        return SliceList(basis, view.slice_listing(*self._slice_cells(scope)))
+
+    def _slice_cells(self, scope: Scope) -> tuple[dict[str, Cells], list[tuple[str, int, Series]]]:
+        """Cells of `SLICE_KINDS` of the scope, and its series."""
         series = self._all_series()
         numbers = scopes.of_version(series, scope.model, scope.version, scope.slices)
         window = cast("Window", scope.window)
@@ -274,7 +298,7 @@ class Moment:
             numbers, view.SLICE_KINDS, window.from_minute, window.to_minute
         )
         scoped = [each for each in series if each[1] in numbers.get(each[0], ())]
-        return SliceList(basis, view.slice_listing(cells, scoped))
+        return {shard: merged(each, scope.merges) for shard, each in cells.items()}, scoped
 
     def _cells(self, scope: Scope, *, by_minute: bool) -> dict[str, Cells]:
         """Cells of the scope, of its version without slices, and of its tasks, in its window.
@@ -293,8 +317,10 @@ class Moment:
         kinds = (*view.SCOPED_KINDS, *view.BESIDE_KINDS)
         minutes = (window.from_minute, window.to_minute)
         if by_minute:
-            return self._snapshot.cells(numbers, kinds, *minutes)
-        return self._snapshot.folded(OverTime(), numbers, kinds, *minutes, self._sums)
+            found = self._snapshot.cells(numbers, kinds, *minutes)
+        else:
+            found = self._snapshot.folded(OverTime(), numbers, kinds, *minutes, self._sums)
+        return {shard: merged(each, scope.merges) for shard, each in found.items()}
 
     def _histories(self, versions: Sequence[tuple[str, str]]) -> tuple[History, ...]:
         series = self._all_series()
@@ -312,9 +338,9 @@ class Moment:
             raise _no_model(scope.model)
         row = rows[scope.model]
         window = scopes.resolve(scope.window, self._now_us)
-        return row, Scope(scope.model, pick(row, scope.version), window, scope.slices)
+        return row, replace(scope, version=pick(row, scope.version), window=window)
 
-    def _kept(self, what: str, row: ModelRow, scope: Scope, compute: Callable[[], T]) -> T:
+    def _kept(self, what: Hashable, row: ModelRow, scope: Scope, compute: Callable[[], T]) -> T:
         return self._cache.get((what, self._vector, self._exact_until_ms, row, scope), compute)
 
     def _all_series(self) -> list[tuple[str, int, Series]]:

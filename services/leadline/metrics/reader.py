@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
-from leadline.metrics.answers import ModelRow, SliceList, Summary, Survey, Timeline
+from leadline.metrics.answers import CrossingList, ModelRow, SliceList, Summary, Survey, Timeline
 from leadline.metrics.core import scope as scopes
 from leadline.metrics.core.scope import Ends, Last, Position, Scope, Window
 from leadline.metrics.core.version_pairs import PairCounts
@@ -107,6 +107,16 @@ class Reader:
         """The slices of a scope; raises NotFoundError for an unknown version."""
         with self._open() as moment:
             return moment.slices(scope)
+
+    def crossings(self, scope: Scope, columns: tuple[str, ...]) -> CrossingList:
+        """The combinations of values of some slice columns; raises NotFoundError as `slices`.
+
+        Args:
+            scope: what is asked about.
+            columns: different ones, at least one.
+        """
+        with self._open() as moment:
+            return moment.crossings(scope, columns)
 
     def scored(self, scope: Scope) -> tuple[Summary, ScoredCounts]:
         """The figures and the scores of the whole hours that a window touches.

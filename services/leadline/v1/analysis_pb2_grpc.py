@@ -65,7 +65,8 @@ class AnalysisServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetCurves(self, request, context):
-        """ROC and precision-recall curves, their areas, and the scores of positives and negatives.
+        """ROC and precision-recall curves, their areas, and the scores of positives and negatives. Merged
+        classes have none: they are left out, of the means too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class AnalysisServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
     GetCurves: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.GetCurvesRequest, _analysis_pb2.GetCurvesResponse]
-    """ROC and precision-recall curves, their areas, and the scores of positives and negatives."""
+    """ROC and precision-recall curves, their areas, and the scores of positives and negatives. Merged
+    classes have none: they are left out, of the means too.
+    """
     GetThresholds: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.GetThresholdsRequest, _analysis_pb2.GetThresholdsResponse]
     """Figures at every threshold of one class, and the best threshold as asked."""
     GetCalibration: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.GetCalibrationRequest, _analysis_pb2.GetCalibrationResponse]
@@ -48,7 +50,9 @@ class AnalysisServiceStub:
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCurves: _aio.UnaryUnaryMultiCallable[_analysis_pb2.GetCurvesRequest, _analysis_pb2.GetCurvesResponse]  # type: ignore[assignment]
-    """ROC and precision-recall curves, their areas, and the scores of positives and negatives."""
+    """ROC and precision-recall curves, their areas, and the scores of positives and negatives. Merged
+    classes have none: they are left out, of the means too.
+    """
     GetThresholds: _aio.UnaryUnaryMultiCallable[_analysis_pb2.GetThresholdsRequest, _analysis_pb2.GetThresholdsResponse]  # type: ignore[assignment]
     """Figures at every threshold of one class, and the best threshold as asked."""
     GetCalibration: _aio.UnaryUnaryMultiCallable[_analysis_pb2.GetCalibrationRequest, _analysis_pb2.GetCalibrationResponse]  # type: ignore[assignment]
@@ -65,7 +69,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.GetCurvesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.GetCurvesResponse, _abc.Awaitable[_analysis_pb2.GetCurvesResponse]]:
-        """ROC and precision-recall curves, their areas, and the scores of positives and negatives."""
+        """ROC and precision-recall curves, their areas, and the scores of positives and negatives. Merged
+        classes have none: they are left out, of the means too.
+        """
 
     @_abc_1.abstractmethod
     def GetThresholds(

@@ -31,6 +31,7 @@ class Scope(_message.Message):
     LAST_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
     SLICES_FIELD_NUMBER: _builtins.int
+    MERGES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/NAME/versions/VERSION"; "models/NAME" means its champion."""
     @_builtins.property
@@ -41,6 +42,13 @@ class Scope(_message.Message):
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceValue]:
         """All must hold."""
 
+    @_builtins.property
+    def merges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassMerge]:
+        """Classes that are counted as one, in the matrix, per class and in the summary; a class is in at
+        most one of them. What needs the scores of a merged class (top-k, curves, thresholds) cannot be
+        known and is left out, with a notice; questions that rest on scores alone refuse merges.
+        """
+
     def __init__(
         self,
         *,
@@ -48,16 +56,42 @@ class Scope(_message.Message):
         last: _duration_pb2.Duration | None = ...,
         interval: Global___Interval | None = ...,
         slices: _abc.Iterable[Global___SliceValue] | None = ...,
+        merges: _abc.Iterable[Global___ClassMerge] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "last", b"last", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "last", b"last", "name", b"name", "slices", b"slices", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "last", b"last", "merges", b"merges", "name", b"name", "slices", b"slices", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_window: _TypeAlias = _typing.Literal["last", "interval"]  # noqa: Y015
     _WhichOneofArgType_window: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_window) -> _WhichOneofReturnType_window | None: ...
 
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
+
+@_typing.final
+class ClassMerge(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CLASS_NUMBERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def class_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """At least two; the merged class has the lowest of them."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        class_numbers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_numbers", b"class_numbers", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassMerge: _TypeAlias = ClassMerge  # noqa: Y015
 
 @_typing.final
 class Interval(_message.Message):
@@ -678,16 +712,20 @@ class GetConfusionMatrixRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCOPE_FIELD_NUMBER: _builtins.int
+    CONFUSED_PAIRS_MAX_FIELD_NUMBER: _builtins.int
+    confused_pairs_max: _builtins.int
+    """At most 1,000; 0 means 20."""
     @_builtins.property
     def scope(self) -> Global___Scope: ...
     def __init__(
         self,
         *,
         scope: Global___Scope | None = ...,
+        confused_pairs_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confused_pairs_max", b"confused_pairs_max", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -703,6 +741,7 @@ class GetConfusionMatrixResponse(_message.Message):
     TRUE_CLASS_FIELD_NUMBER: _builtins.int
     PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    CONFUSED_PAIRS_FIELD_NUMBER: _builtins.int
     class_count: _builtins.int
     @_builtins.property
     def basis(self) -> Global___Basis: ...
@@ -716,6 +755,10 @@ class GetConfusionMatrixResponse(_message.Message):
     def predicted_class(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def count(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def confused_pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConfusedPair]:
+        """Pairs of different classes with the highest counts, the highest first."""
+
     def __init__(
         self,
         *,
@@ -725,14 +768,53 @@ class GetConfusionMatrixResponse(_message.Message):
         true_class: _abc.Iterable[_builtins.int] | None = ...,
         predicted_class: _abc.Iterable[_builtins.int] | None = ...,
         count: _abc.Iterable[_builtins.int] | None = ...,
+        confused_pairs: _abc.Iterable[Global___ConfusedPair] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "class_count", b"class_count", "class_names", b"class_names", "count", b"count", "predicted_class", b"predicted_class", "true_class", b"true_class"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "class_count", b"class_count", "class_names", b"class_names", "confused_pairs", b"confused_pairs", "count", b"count", "predicted_class", b"predicted_class", "true_class", b"true_class"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetConfusionMatrixResponse: _TypeAlias = GetConfusionMatrixResponse  # noqa: Y015
+
+@_typing.final
+class ConfusedPair(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRUE_CLASS_FIELD_NUMBER: _builtins.int
+    PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
+    TRUE_CLASS_NAME_FIELD_NUMBER: _builtins.int
+    PREDICTED_CLASS_NAME_FIELD_NUMBER: _builtins.int
+    SHARE_OF_TRUE_FIELD_NUMBER: _builtins.int
+    REVERSE_COUNT_FIELD_NUMBER: _builtins.int
+    true_class: _builtins.int
+    predicted_class: _builtins.int
+    true_class_name: _builtins.str
+    predicted_class_name: _builtins.str
+    reverse_count: _builtins.int
+    """Labelled predictions of the pair the other way round."""
+    @_builtins.property
+    def share_of_true(self) -> Global___Rate:
+        """Labelled predictions of this pair, of those of this true class."""
+
+    def __init__(
+        self,
+        *,
+        true_class: _builtins.int = ...,
+        predicted_class: _builtins.int = ...,
+        true_class_name: _builtins.str = ...,
+        predicted_class_name: _builtins.str = ...,
+        share_of_true: Global___Rate | None = ...,
+        reverse_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["share_of_true", b"share_of_true"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["predicted_class", b"predicted_class", "predicted_class_name", b"predicted_class_name", "reverse_count", b"reverse_count", "share_of_true", b"share_of_true", "true_class", b"true_class", "true_class_name", b"true_class_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfusedPair: _TypeAlias = ConfusedPair  # noqa: Y015
 
 @_typing.final
 class GetTimelineRequest(_message.Message):
@@ -768,6 +850,7 @@ class GetTimelineResponse(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     SETTLED_UNTIL_FIELD_NUMBER: _builtins.int
+    ACCURACY_VOLATILITY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def basis(self) -> Global___Basis: ...
     @_builtins.property
@@ -778,6 +861,10 @@ class GetTimelineResponse(_message.Message):
     def settled_until(self) -> _timestamp_pb2.Timestamp:
         """Before this time 95 % of the labels have usually arrived."""
 
+    @_builtins.property
+    def accuracy_volatility(self) -> Global___Volatility:
+        """Of the accuracy over the steps; absent with fewer than two steps that have labels."""
+
     def __init__(
         self,
         *,
@@ -785,14 +872,59 @@ class GetTimelineResponse(_message.Message):
         step: _duration_pb2.Duration | None = ...,
         points: _abc.Iterable[Global___TimelinePoint] | None = ...,
         settled_until: _timestamp_pb2.Timestamp | None = ...,
+        accuracy_volatility: Global___Volatility | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "settled_until", b"settled_until", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_volatility", b"accuracy_volatility", "basis", b"basis", "settled_until", b"settled_until", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "points", b"points", "settled_until", b"settled_until", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_volatility", b"accuracy_volatility", "basis", b"basis", "points", b"points", "settled_until", b"settled_until", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTimelineResponse: _TypeAlias = GetTimelineResponse  # noqa: Y015
+
+@_typing.final
+class Volatility(_message.Message):
+    """How much a rate varies between steps, beyond what its sample sizes explain; in units of the rate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    EXPECTED_DEVIATION_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    EXCESS_DEVIATION_FIELD_NUMBER: _builtins.int
+    steps: _builtins.int
+    """Those with labels."""
+    mean: _builtins.float
+    """Over all labels."""
+    deviation: _builtins.float
+    """Standard deviation of the steps around the mean, weighted by labels."""
+    expected_deviation: _builtins.float
+    """What it would be on average if the rate were constant."""
+    ratio: _builtins.float
+    """deviation of expected_deviation; absent where none is expected: the mean is 0 or 1."""
+    excess_deviation: _builtins.float
+    """Standard deviation of the true rate between steps; 0 when chance explains all."""
+    def __init__(
+        self,
+        *,
+        steps: _builtins.int = ...,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float = ...,
+        expected_deviation: _builtins.float = ...,
+        ratio: _builtins.float | None = ...,
+        excess_deviation: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "ratio", b"ratio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "deviation", b"deviation", "excess_deviation", b"excess_deviation", "expected_deviation", b"expected_deviation", "mean", b"mean", "ratio", b"ratio", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ratio: _TypeAlias = _typing.Literal["ratio"]  # noqa: Y015
+    _WhichOneofArgType__ratio: _TypeAlias = _typing.Literal["_ratio", b"_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ratio) -> _WhichOneofReturnType__ratio | None: ...
+
+Global___Volatility: _TypeAlias = Volatility  # noqa: Y015
 
 @_typing.final
 class TimelinePoint(_message.Message):
@@ -834,16 +966,22 @@ class ListSlicesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCOPE_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def scope(self) -> Global___Scope: ...
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 3: the combinations of their values. Empty: the values of every column by itself."""
+
     def __init__(
         self,
         *,
         scope: Global___Scope | None = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -855,19 +993,32 @@ class ListSlicesResponse(_message.Message):
 
     BASIS_FIELD_NUMBER: _builtins.int
     SLICES_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_PREDICTIONS_FIELD_NUMBER: _builtins.int
+    WITHOUT_COLUMNS_FIELD_NUMBER: _builtins.int
+    left_out: _builtins.int
+    """Combinations beyond those, which are rarer, and their predictions."""
+    left_out_predictions: _builtins.int
+    without_columns: _builtins.int
+    """Predictions that lack one of the columns."""
     @_builtins.property
     def basis(self) -> Global___Basis: ...
     @_builtins.property
-    def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceFigures]: ...
+    def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceFigures]:
+        """At most 1,000 combinations."""
+
     def __init__(
         self,
         *,
         basis: Global___Basis | None = ...,
         slices: _abc.Iterable[Global___SliceFigures] | None = ...,
+        left_out: _builtins.int = ...,
+        left_out_predictions: _builtins.int = ...,
+        without_columns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "slices", b"slices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "left_out", b"left_out", "left_out_predictions", b"left_out_predictions", "slices", b"slices", "without_columns", b"without_columns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -880,21 +1031,29 @@ class SliceFigures(_message.Message):
     SLICE_FIELD_NUMBER: _builtins.int
     PREDICTIONS_FIELD_NUMBER: _builtins.int
     ACCURACY_FIELD_NUMBER: _builtins.int
+    CROSSING_FIELD_NUMBER: _builtins.int
     predictions: _builtins.int
     @_builtins.property
-    def slice(self) -> Global___SliceValue: ...
+    def slice(self) -> Global___SliceValue:
+        """Where no columns were asked."""
+
     @_builtins.property
     def accuracy(self) -> Global___Rate: ...
+    @_builtins.property
+    def crossing(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceValue]:
+        """The combination, one value a column; a question about it takes them as Scope.slices."""
+
     def __init__(
         self,
         *,
         slice: Global___SliceValue | None = ...,
         predictions: _builtins.int = ...,
         accuracy: Global___Rate | None = ...,
+        crossing: _abc.Iterable[Global___SliceValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "predictions", b"predictions", "slice", b"slice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "crossing", b"crossing", "predictions", b"predictions", "slice", b"slice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

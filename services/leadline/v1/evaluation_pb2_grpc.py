@@ -118,7 +118,7 @@ class EvaluationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSlices(self, request, context):
-        """Values of the slice columns, the commonest first.
+        """Values of the slice columns, or of their crossings, the commonest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,7 @@ class EvaluationServiceStub:
     GetTimeline: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.GetTimelineRequest, _evaluation_pb2.GetTimelineResponse]
     """Figures by equal steps of event time."""
     ListSlices: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListSlicesRequest, _evaluation_pb2.ListSlicesResponse]
-    """Values of the slice columns, the commonest first."""
+    """Values of the slice columns, or of their crossings, the commonest first."""
     ListCases: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListCasesRequest, _evaluation_pb2.ListCasesResponse]
     """Kept predictions, the newest first."""
     GetCase: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.GetCaseRequest, _evaluation_pb2.GetCaseResponse]
@@ -65,7 +65,7 @@ class EvaluationServiceAsyncStub(EvaluationServiceStub):
     GetTimeline: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.GetTimelineRequest, _evaluation_pb2.GetTimelineResponse]  # type: ignore[assignment]
     """Figures by equal steps of event time."""
     ListSlices: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListSlicesRequest, _evaluation_pb2.ListSlicesResponse]  # type: ignore[assignment]
-    """Values of the slice columns, the commonest first."""
+    """Values of the slice columns, or of their crossings, the commonest first."""
     ListCases: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListCasesRequest, _evaluation_pb2.ListCasesResponse]  # type: ignore[assignment]
     """Kept predictions, the newest first."""
     GetCase: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.GetCaseRequest, _evaluation_pb2.GetCaseResponse]  # type: ignore[assignment]
@@ -116,7 +116,7 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluation_pb2.ListSlicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluation_pb2.ListSlicesResponse, _abc.Awaitable[_evaluation_pb2.ListSlicesResponse]]:
-        """Values of the slice columns, the commonest first."""
+        """Values of the slice columns, or of their crossings, the commonest first."""
 
     @_abc_1.abstractmethod
     def ListCases(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from leadline.metrics.api import analysis_convert as convert
 from leadline.metrics.api import names
 from leadline.metrics.api.threshold_convert import thresholds
 from leadline.metrics.api.workers import Workers
+from leadline.metrics.core.merging import merged_numbers
 from leadline.metrics.core.scope import Scope
 from leadline.metrics.measures.advice import advice
 from leadline.metrics.measures.comparison import Challenger, compare_all
@@ -25,6 +27,7 @@ from leadline.v1 import analysis_pb2_grpc
 
 MARGIN_DEFAULT = 0.005
 """Differences of accuracy below half a point are called the same."""
+UNMERGED = "Ask without merges."
 CHALLENGERS_MAX = 20
 """More at once leave each so little of the error that nothing is ever decided."""
 
@@ -74,27 +77,37 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
         return await self._workers.run(self._advice, request)
 
     def _curves(self, request: messages.GetCurvesRequest) -> messages.GetCurvesResponse:
-        summary, counts = self._reader.scored(names.parse_scope(request.scope))
-        everything = scores_of(summary, counts)
+        scope = names.parse_scope(request.scope)
+        summary, everything = self._scored(scope)
         chosen = set(request.class_numbers)
         classes = [each for each in everything if not chosen or each.number in chosen]
         points = convert.points_max(request.points_max)
-        return convert.curves(summary, everything, classes, 0 if request.areas_only else points)
+        found = convert.curves(summary, everything, classes, 0 if request.areas_only else points)
+        return convert.with_notice(found, scope.merges)
+
+    def _scored(self, scope: Scope) -> tuple[Summary, list[ClassScores]]:
+        """The figures, and the scores of classes that are not merged."""
+        summary, counts = self._reader.scored(replace(scope, merges=()))
+        gone = merged_numbers(scope.merges)
+        return summary, [each for each in scores_of(summary, counts) if each.number not in gone]
 
     def _thresholds(self, request: messages.GetThresholdsRequest) -> messages.GetThresholdsResponse:
-        summary, counts = self._reader.scored(names.parse_scope(request.scope))
-        everything = scores_of(summary, counts)
+        scope = names.parse_scope(request.scope)
+        summary, everything = self._scored(scope)
+        if request.class_number in merged_numbers(scope.merges):
+            raise FieldError("class_number", "A merged class has no known scores.", UNMERGED)
         scores = class_of(everything, request.class_number)
-        return thresholds(summary, everything, scores, request)
+        return convert.with_notice(thresholds(summary, everything, scores, request), scope.merges)
 
     def _advice(self, request: messages.ListAdviceRequest) -> messages.ListAdviceResponse:
-        found = self._reader.findings(names.parse_scope(request.scope))
+        found = self._reader.findings(names.parse_unmerged(request.scope, "Advice"))
         return convert.advices(found.basis, advice(found.findings))
 
     def _calibration(
         self, request: messages.GetCalibrationRequest
     ) -> messages.GetCalibrationResponse:
-        summary, counts = self._reader.scored(names.parse_scope(request.scope))
+        scope = names.parse_unmerged(request.scope, "Calibration")
+        summary, counts = self._reader.scored(scope)
         scores = scores_of(summary, counts)
         return convert.calibration(summary, counts, scores, set(request.class_numbers))
 
@@ -104,7 +117,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServiceServicer):
         if not 0 <= request.margin < 1:
             raise FieldError("margin", "A margin is a share: at least 0 and below 1.")
         conditions = convert.conditions(request.fail_if)
-        scope = names.parse_scope(request.scope)
+        scope = names.parse_unmerged(request.scope, "A comparison on the same inputs")
         champion, scope, versions = self._versions(scope, list(request.challengers))
         challengers = []
         for version in versions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from leadline.metrics.answers import Basis, Summary
 from leadline.metrics.api.convert import basis, class_name, interval_of, rate
 from leadline.metrics.api.names import version_name
 from leadline.metrics.core.figures import Confusion, confusion_of
+from leadline.metrics.core.merging import Merges
+from leadline.metrics.core.notices import MERGED
 from leadline.metrics.measures import calibration as calibrations
 from leadline.metrics.measures import comparison as comparing
 from leadline.metrics.measures import curves as curving
@@ -69,6 +72,16 @@ def score_basis(summary: Summary, classes: Sequence[ClassScores]) -> messages.Sc
         complete=kept and all(each.is_complete for each in classes),
         scored=rows if kept else 0,
     )
+
+
+_Scored = TypeVar("_Scored", messages.GetCurvesResponse, messages.GetThresholdsResponse)
+
+
+def with_notice(message: _Scored, merges: Merges) -> _Scored:
+    """The answer, which says what it leaves out where classes are merged."""
+    if merges:
+        message.basis.notices.add(code=MERGED.code, text=MERGED.text, remedy=MERGED.remedy)
+    return message
 
 
 def curves(

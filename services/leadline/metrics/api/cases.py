@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from leadline.metrics.api import pages
-from leadline.metrics.api.names import parse_scope
+from leadline.metrics.api.names import parse_unmerged
 from leadline.metrics.core.scope import EVERYTHING, MINUTE_US, Scope, resolve
 from leadline.metrics.reader import Reader
 from leadline.records.cases import Case
@@ -40,7 +40,7 @@ def list_cases(reader: Reader, request: messages.ListCasesRequest, now_us: int) 
         FieldError: the request cannot be meant, or its token belongs to another one.
         NotFoundError: unknown model or version.
     """
-    scope = parse_scope(request.scope)
+    scope = parse_unmerged(request.scope, "Cases")
     size = pages.page_size(request.page_size, PAGE_DEFAULT, PAGE_MAX)
     question = pages.question_digest(request)
     place = pages.read_token(request.page_token, question, PLACE) or _first(

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from leadline.metrics.answers import Basis, ModelRow, SliceList, Summary, Timeline
+from leadline.metrics.answers import Basis, CrossingList, ModelRow, SliceList, Summary, Timeline
 from leadline.metrics.api.names import case_name, version_name
+from leadline.metrics.core.confusions import ConfusedPair, confused_pairs
 from leadline.metrics.core.figures import Average, ClassFigures, Delay, Figures, Rate, confusion_of
 from leadline.metrics.core.scope import MINUTE_US, Position, Window
 from leadline.metrics.core.view import Counts
+from leadline.metrics.measures.volatility import volatility
 from leadline.records.batches import InputAbsence, TaskKind, UnobservedReason
 from leadline.records.cases import Case
 from leadline.records.models import ModelSpec
@@ -45,6 +47,14 @@ def class_name(spec: ModelSpec | None, number: int) -> str:
     if spec is None or not spec.classes:
         return str(number)
     return spec.classes[number] if number < len(spec.classes) else f"#{number}"
+
+
+def name_in(found: Summary, number: int) -> str:
+    """The name of a class in an answer: that of its merge, else as `class_name`."""
+    for each in found.merges:
+        if each.number == number:
+            return each.name
+    return class_name(found.spec, number)
 
 
 def rate(found: Rate) -> messages.Rate:
@@ -124,7 +134,7 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
         last_prediction_time=None if minute is None else time_of(minute * MINUTE_US),
         last_label_time=time_of(found.last_label_ms * 1000) if found.last_label_ms else None,
     )
-    _add_classes(message, found.spec, classes)
+    _add_classes(message, found, classes)
     return message
 
 
@@ -135,13 +145,14 @@ def class_count(spec: ModelSpec | None, figures: Figures) -> int:
 
 
 def _add_classes(
-    message: messages.Summary, spec: ModelSpec | None, classes: Iterable[ClassFigures]
+    message: messages.Summary, found: Summary, classes: Iterable[ClassFigures]
 ) -> None:
     """Made in place: copies of a thousand messages would take as long again."""
+    merged = {each.number: each.name for each in found.merges}
     for each in classes:
         added = message.classes.add(
             class_number=each.number,
-            class_name=class_name(spec, each.number),
+            class_name=merged.get(each.number) or class_name(found.spec, each.number),
             support=each.support,
             predicted=each.predicted,
             f1=each.f1,
@@ -176,19 +187,45 @@ def reason_name(reason: int) -> str:
     return known.get(reason, f"reason_{reason}")
 
 
-def matrix(found: Summary) -> messages.GetConfusionMatrixResponse:
-    """The matrix behind a summary as sparse triples, by true class, then predicted class."""
+def matrix(found: Summary, pairs_max: int) -> messages.GetConfusionMatrixResponse:
+    """The matrix behind a summary as sparse triples, by true class, then predicted class.
+
+    Args:
+        found: the summary.
+        pairs_max: most confused pairs to name.
+    """
     count = class_count(found.spec, found.figures)
     confusion = confusion_of(found.counts.confusion)
-    declared = list(found.spec.classes) if found.spec else []
-    numbered = range(len(declared), min(count, CLASS_NAMES_MAX))
+    declared = len(found.spec.classes) if found.spec else 0
+    named = max(declared, min(count, CLASS_NAMES_MAX))
     return messages.GetConfusionMatrixResponse(
         basis=basis(found.basis),
         class_count=count,
-        class_names=[*declared, *(class_name(found.spec, number) for number in numbered)],
+        class_names=_names(found, named),
         true_class=confusion.true.tolist(),
         predicted_class=confusion.predicted.tolist(),
         count=confusion.count.tolist(),
+        confused_pairs=[_pair(found, each) for each in confused_pairs(confusion, pairs_max)],
+    )
+
+
+def _names(found: Summary, number: int) -> list[str]:
+    """The names of the classes below a number."""
+    names = [class_name(found.spec, at) for at in range(number)]
+    for each in found.merges:
+        if each.number < number:
+            names[each.number] = each.name
+    return names
+
+
+def _pair(found: Summary, pair: ConfusedPair) -> messages.ConfusedPair:
+    return messages.ConfusedPair(
+        true_class=pair.true,
+        predicted_class=pair.predicted,
+        true_class_name=name_in(found, pair.true),
+        predicted_class_name=name_in(found, pair.predicted),
+        share_of_true=rate(pair.share),
+        reverse_count=pair.reverse,
     )
 
 
@@ -209,6 +246,22 @@ def timeline(found: Timeline) -> messages.GetTimelineResponse:
             for each in found.steps
         ],
         settled_until=None if settled is None else time_of(max(0, settled)),
+        accuracy_volatility=_volatility(found),
+    )
+
+
+def _volatility(found: Timeline) -> messages.Volatility | None:
+    rates = [each.accuracy for each in found.steps]
+    told = volatility([each.successes for each in rates], [each.trials for each in rates])
+    if told is None:
+        return None
+    return messages.Volatility(
+        steps=told.windows,
+        mean=told.mean,
+        deviation=told.deviation,
+        expected_deviation=told.expected,
+        ratio=told.ratio,
+        excess_deviation=told.excess,
     )
 
 
@@ -224,6 +277,24 @@ def slices(found: SliceList) -> messages.ListSlicesResponse:
             )
             for each in found.slices
         ],
+    )
+
+
+def crossings(found: CrossingList) -> messages.ListSlicesResponse:
+    """Combinations of slice values, the commonest first."""
+    return messages.ListSlicesResponse(
+        basis=basis(found.basis),
+        slices=[
+            messages.SliceFigures(
+                crossing=[messages.SliceValue(column=c, value=v) for c, v in each.values],
+                predictions=each.predictions,
+                accuracy=rate(each.accuracy),
+            )
+            for each in found.found.rows
+        ],
+        left_out=found.found.left_out,
+        left_out_predictions=found.found.left_out_predictions,
+        without_columns=found.found.without_columns,
     )
 
 

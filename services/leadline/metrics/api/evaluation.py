@@ -25,6 +25,9 @@ from leadline.v1 import evaluation_pb2_grpc
 SUMMARIES_DEFAULT = 50
 SUMMARIES_MAX = 200
 """Each costs a read of its window."""
+CONFUSED_DEFAULT = 20
+CONFUSED_MAX = 1_000
+"""More pairs are read off the matrix, which is there whole."""
 SUMMARIES_PLACE = {"after": str, "from": int, "to": int}
 INTERVAL_DEFAULT_SECONDS = 1.0
 INTERVAL_MIN_SECONDS = 0.05
@@ -96,7 +99,10 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
     ) -> messages.GetConfusionMatrixResponse:
         """The confusion matrix as sparse triples."""
         scope = names.parse_scope(request.scope)
-        return await self._workers.run(lambda: convert.matrix(self._reader.summary(scope)))
+        pairs = pages.page_size(
+            request.confused_pairs_max, CONFUSED_DEFAULT, CONFUSED_MAX, "confused_pairs_max"
+        )
+        return await self._workers.run(lambda: convert.matrix(self._reader.summary(scope), pairs))
 
     async def GetTimeline(
         self, request: messages.GetTimelineRequest, context: Context
@@ -109,8 +115,13 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
     async def ListSlices(
         self, request: messages.ListSlicesRequest, context: Context
     ) -> messages.ListSlicesResponse:
-        """Values of the slice columns, the commonest first."""
+        """Values of the slice columns, or of their crossings, the commonest first."""
         scope = names.parse_scope(request.scope)
+        if request.columns:
+            columns = names.parse_columns(request.columns)
+            return await self._workers.run(
+                lambda: convert.crossings(self._reader.crossings(scope, columns))
+            )
         return await self._workers.run(lambda: convert.slices(self._reader.slices(scope)))
 
     async def ListCases(

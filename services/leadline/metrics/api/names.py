@@ -7,16 +7,22 @@ models/NAME/versions/VERSION/cases/ID      ID: 32 hexadecimal digits
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 
+from leadline.metrics.core.merging import Merge, Merges
 from leadline.metrics.core.scope import MINUTE_US, Last, Scope, Window
 from leadline.runtime.grpc_status import FieldError
 from leadline.v1 import evaluation_pb2
 
 WINDOW_MINUTES_MAX = 10 * 366 * 24 * 60
 """Ten years: nobody looks back further, and sums stay within their types."""
+MERGED_CLASSES_MAX = 10_000
+"""Classes in the merges of one question: they are part of the key by which answers are kept."""
+COLUMNS_MAX = 3
+"""A series has no more slice columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,42 @@ def parse_scope(message: evaluation_pb2.Scope) -> Scope:
     slices = tuple(sorted((each.column, each.value) for each in message.slices))
     if any(not column for column, _ in slices):
         raise FieldError("scope.slices", "A slice condition names no column.")
-    return Scope(model, version, parse_window(message, "scope"), slices)
+    return Scope(model, version, parse_window(message, "scope"), slices, _merges(message))
+
+
+def parse_unmerged(message: evaluation_pb2.Scope, what: str) -> Scope:
+    """As `parse_scope`, of a question that merged classes have no answer to.
+
+    Args:
+        message: the scope.
+        what: cannot be told of them, such as "Calibration".
+    """
+    scope = parse_scope(message)
+    if scope.merges:
+        raise FieldError(
+            "scope.merges", f"{what} cannot be told of merged classes.", "Ask without merges."
+        )
+    return scope
+
+
+def parse_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """The slice columns to cross; raises FieldError for too many, an empty or a repeated one."""
+    found = tuple(columns)
+    if len(found) > COLUMNS_MAX or len(set(found)) < len(found) or not all(found):
+        raise FieldError("columns", f"Crossed are at most {COLUMNS_MAX} different columns.")
+    return found
+
+
+def _merges(message: evaluation_pb2.Scope) -> Merges:
+    merges = tuple(Merge(each.name, tuple(sorted(each.class_numbers))) for each in message.merges)
+    numbers = [number for each in merges for number in each.classes]
+    if any(len(each.classes) < 2 or not each.name for each in merges):
+        raise FieldError("scope.merges", "A merge has a name and at least two classes.")
+    if len(set(numbers)) < len(numbers):
+        raise FieldError("scope.merges", "A class is in at most one merge, and once.")
+    if len(numbers) > MERGED_CLASSES_MAX:
+        raise FieldError("scope.merges", f"At most {MERGED_CLASSES_MAX} classes are merged.")
+    return merges
 
 
 def parse_window(

@@ -24,14 +24,14 @@ TOKEN_LENGTH_MAX = 2048
 Place = dict[str, int | str]
 
 
-def page_size(asked: int, default: int, most: int) -> int:
+def page_size(asked: int, default: int, most: int, field: str = "page_size") -> int:
     """Rows of a page: 0 means the default, more than `most` means `most`.
 
     Raises:
         FieldError: it is negative.
     """
     if asked < 0:
-        raise FieldError("page_size", f"page_size is {asked}; it is 0 for {default}, or positive.")
+        raise FieldError(field, f"{field} is {asked}; it is 0 for {default}, or positive.")
     return min(asked or default, most)
 
 

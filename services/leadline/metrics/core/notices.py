@@ -38,6 +38,14 @@ class Notice:
     remedy: str
 
 
+MERGED = Notice(
+    "merged_classes",
+    "Classes are merged: the scores of a merged class cannot be known, so top-k, curves, "
+    "thresholds and calibration of it are left out.",
+    "Ask without merges for what rests on scores.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the rules judge.

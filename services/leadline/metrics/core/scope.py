@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from leadline.metrics.core.merging import Merges
 from leadline.records.cells import Series
 
 MINUTE_US = 60_000_000
@@ -50,12 +51,14 @@ class Scope:
         version: empty means the champion.
         window: None means everything.
         slices: (column, value) conditions that must all hold.
+        merges: classes that count as one.
     """
 
     model: str
     version: str = ""
     window: Window | Last | None = None
     slices: Slices = ()
+    merges: Merges = ()
 
 
 def resolve(window: Window | Last | None, now_us: int) -> Window:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.metrics.core.figures import ClassCounts, Rate, macro_average
+from leadline.metrics.core.merging import Merges, merged
 from leadline.metrics.core.scope import Window
 from leadline.records.cells import CellKind, Cells, count, merge, split_index
 
@@ -34,10 +35,11 @@ class Margins:
         DELAY       0               as it is
 
     A step begins at a multiple of its length. All cells are of series 0; those of other kinds are
-    left out.
+    left out. Classes of `merges` count as one.
     """
 
     step: int
+    merges: Merges = ()
 
     @property
     def whole_days(self) -> bool:
@@ -46,6 +48,7 @@ class Margins:
 
     def __call__(self, cells: Cells) -> Cells:
         """The margins, normalised."""
+        cells = merged(cells, self.merges)
         minute = cells.minute - cells.minute % np.uint32(self.step)
         return merge([*_predictions(cells, minute), *_matrix(cells, minute), *_delays(cells)])
 

@@ -41,6 +41,8 @@ BESIDE_KINDS = (
 )
 """Kinds that are counted by version or task as a whole; they know no slices."""
 SLICE_KINDS = (CellKind.PREDICTED, CellKind.CONFUSION)
+CROSSINGS_MAX = 1_000
+"""Combinations of slice values in one answer: more rows are not read by anyone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,68 @@ def slice_listing(
         for (column, value), found in totals.items()
     ]
     return tuple(sorted(listed, key=lambda each: (-each.predictions, each.column, each.value)))
+
+
+@dataclass(frozen=True, slots=True)
+class CrossingCounts:
+    """One combination: (column, value) pairs in the order asked; the rest as `SliceCounts`."""
+
+    values: tuple[tuple[str, str], ...]
+    predictions: int
+    accuracy: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Crossings:
+    """The combinations of some columns.
+
+    Attributes:
+        rows: the commonest first, then by value; at most `CROSSINGS_MAX`.
+        left_out: combinations beyond them.
+        left_out_predictions: of those.
+        without_columns: predictions that lack one of the columns.
+    """
+
+    rows: tuple[CrossingCounts, ...]
+    left_out: int
+    left_out_predictions: int
+    without_columns: int
+
+
+def crossing_listing(
+    shards: Shards,
+    series: Iterable[tuple[str, int, Series]],
+    columns: tuple[str, ...],
+    most: int = CROSSINGS_MAX,
+) -> Crossings:
+    """Every combination of values of some columns.
+
+    Args:
+        shards: cells of the series, of `SLICE_KINDS`.
+        series: (shard, number, series) of the scope.
+        columns: different ones, at least one.
+        most: rows at most.
+    """
+    totals: dict[tuple[tuple[str, str], ...], npt.NDArray[np.int64]] = {}
+    by_series = {shard: _by_series(cells) for shard, cells in shards.items()}
+    without = 0
+    for shard, number, each in series:
+        found = by_series.get(shard, {}).get(number)
+        if found is None:
+            continue
+        values = dict(each.slices)
+        if not all(column in values for column in columns):
+            without += int(found[0])
+            continue
+        key = tuple((column, values[column]) for column in columns)
+        totals[key] = totals.get(key, np.zeros(3, np.int64)) + found
+    order = sorted(totals, key=lambda key: (-int(totals[key][0]), key))
+    rows = (
+        CrossingCounts(key, int(sums[0]), Rate(int(sums[2]), int(sums[1])))
+        for key, sums in ((key, totals[key]) for key in order[:most])
+    )
+    rest = order[most:]
+    return Crossings(tuple(rows), len(rest), sum(int(totals[key][0]) for key in rest), without)
 
 
 def _by_series(cells: Cells) -> dict[int, npt.NDArray[np.int64]]:

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from leadline.cli.output import console, percent
-from leadline.evaluation import Evaluation
+from leadline.evaluation import BestThreshold, Evaluation
+from leadline.metrics.measures.curves import Bounded
 
 MATRIX_CLASSES_MAX = 20
 """A wider matrix does not fit a terminal; its most confused pairs do."""
@@ -30,6 +31,7 @@ class ClassLine:
     precision: float | None
     recall: float | None
     f1: float | None
+    auc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +60,8 @@ def interval(lower: float | None, upper: float | None) -> str:
     return "" if lower is None or upper is None else f"  95 %: {percent(lower)} to {percent(upper)}"
 
 
-def print_evaluation(result: Evaluation) -> None:
-    """Prints the figures of files."""
-    found = result.figures
-    lower, upper = result.interval or (None, None)
-    headline = [
-        ("accuracy", percent(result.accuracy) + interval(lower, upper)),
-        *((f"top-{k}", percent(rate.value)) for k, rate in found.top_k),
-        ("macro F1", percent(found.macro.f1)),
-        ("labelled", f"{found.accuracy.trials:,} of {found.predictions:,}"),
-    ]
+def print_evaluation(result: Evaluation, best: Sequence[BestThreshold] = ()) -> None:
+    """Prints the figures of files, and the best thresholds."""
     classes = [
         ClassLine(
             result.classes[each.number],
@@ -76,13 +70,81 @@ def print_evaluation(result: Evaluation) -> None:
             each.precision.value,
             each.recall.value,
             each.f1,
+            _area(result, result.classes[each.number]),
         )
-        for each in found.classes
+        for each in result.figures.classes
     ]
     small = len(result.classes) <= MATRIX_CLASSES_MAX
     matrix = result.confusion if small else None
-    view = View(headline, classes, result.classes, matrix, result.confused(PAIRS_MAX))
-    console().print(render(view))
+    view = View(_headline_of(result), classes, result.classes, matrix, result.confused(PAIRS_MAX))
+    terminal = console()
+    terminal.print(render(view))
+    if best:
+        terminal.print(_thresholds(best))
+    for each in result.advice:
+        terminal.print(Text(f"{each.text} {each.remedy}", style="yellow"))
+
+
+def _headline_of(result: Evaluation) -> list[tuple[str, str]]:
+    found, calibration, weighted = result.figures, result.calibration, result.weighted_accuracy
+    lower, upper = result.interval or (None, None)
+    rows = [("accuracy", percent(result.accuracy) + interval(lower, upper))]
+    if (
+        weighted is not None
+        and weighted.rate is not None
+        and found.predictions != weighted.plain.trials
+    ):
+        bounds = weighted.interval or (None, None)
+        rows.append(("of all rows", f"about {percent(weighted.rate.value)}{interval(*bounds)}"))
+    rows += [(f"top-{k}", percent(rate.value)) for k, rate in found.top_k]
+    rows.append(("macro F1", percent(found.macro.f1)))
+    if result.auc is not None:
+        rows.append(("macro AUC", _bounded(result.auc)))
+    if calibration is not None and calibration.log_loss is not None:
+        rows.append(("log loss", _bounded(calibration.log_loss)))
+    if calibration is not None and calibration.error is not None:
+        rows.append(("calibration error", percent(calibration.error.value)))
+    return [*rows, ("labelled", f"{found.accuracy.trials:,} of {found.predictions:,}")]
+
+
+def _bounded(found: Bounded) -> str:
+    """A figure, with its bounds where they are seen in four decimals."""
+    text = f"{found.value:.4f}"
+    if f"{found.lower:.4f}" == f"{found.upper:.4f}" == text:
+        return text
+    return f"{text}  certainly {found.lower:.4f} to {found.upper:.4f}"
+
+
+def _area(result: Evaluation, name: str) -> float | None:
+    """The area under the ROC curve of a class."""
+    found = result.areas.get(name)
+    return None if found is None or found.auc is None else found.auc.value
+
+
+def _thresholds(best: Sequence[BestThreshold]) -> Table:
+    title = f"Thresholds: {best[0].goal}"
+    table = Table(title=title, title_justify="left", box=None, header_style="dim")
+    table.add_column("class")
+    for name in ("threshold", "precision", "recall", "flagged", "F1", "optimism"):
+        table.add_column(name, justify="right")
+    for each in best[:CLASSES_MAX]:
+        choice = each.choice
+        if choice is None or each.threshold is None:
+            table.add_row(Text(each.class_name), Text(each.reason, style="dim"))
+            continue
+        table.add_row(
+            Text(each.class_name),
+            f"{each.threshold:.6g}",
+            percent(choice.precision.value),
+            percent(choice.recall.value),
+            percent(choice.flagged.value),
+            percent(choice.f1),
+            "-" if each.optimism is None else f"{each.optimism:.4f}",
+        )
+    left = len(best) - CLASSES_MAX
+    if left > 0:
+        table.add_row(Text(f"… and {left} more", style="dim"))
+    return table
 
 
 def render(view: View) -> RenderableType:
@@ -112,7 +174,8 @@ def _headline(view: View) -> Table:
 def _classes(view: View) -> Table:
     table = Table(title="Classes", title_justify="left", box=None, header_style="dim")
     table.add_column("class")
-    for name in ("labels", "predicted", "precision", "recall", "F1"):
+    scored = any(line.auc is not None for line in view.classes)
+    for name in ("labels", "predicted", "precision", "recall", "F1", *(["AUC"] if scored else [])):
         table.add_column(name, justify="right")
     for line in view.classes[:CLASSES_MAX]:
         table.add_row(
@@ -122,6 +185,7 @@ def _classes(view: View) -> Table:
             percent(line.precision),
             percent(line.recall),
             percent(line.f1),
+            *(["-" if line.auc is None else f"{line.auc:.4f}"] if scored else []),
         )
     left = len(view.classes) - CLASSES_MAX
     if left > 0:

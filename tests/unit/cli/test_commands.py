@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_auc_score
 
 from leadline.__main__ import run
 from leadline.records.batches import RETRACTED
@@ -183,6 +183,81 @@ def test_evaluate_shows_matrix_and_pairs_to_people(capsys):
 def test_evaluate_says_what_it_cannot_read(capsys, rows, arguments, words):
     assert run(["evaluate", write_csv("both.csv", rows), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def scored_rows(seed: int = 4, skill: float = 2.0) -> list[dict[str, object]]:
+    rng = np.random.default_rng(seed)
+    true = np.random.default_rng(1).integers(0, 3, 400)
+    logits = rng.normal(0, 1, (400, 3))
+    logits[np.arange(400), true] += skill
+    scores = np.exp(2 * logits) / np.exp(2 * logits).sum(axis=1, keepdims=True)
+    names = ("cat", "dog", "fox")
+    return [
+        {
+            "id": at,
+            "label": names[number] if at % 4 else "",
+            **{f"score_{name}": row[place] for place, name in enumerate(names)},
+        }
+        for at, (number, row) in enumerate(zip(true, scores, strict=True))
+    ]
+
+
+def test_evaluate_tells_what_scores_tell(capsys):
+    rows = scored_rows()
+    file = write_csv("scored.csv", rows)
+    assert run(["evaluate", file, "--need", "recall>=0.9", "--json"]) == 0
+    found = told(capsys)
+    known = [row for row in rows if row["label"]]
+    areas = {each["class_name"]: each["auc"] for each in found["classes"]}
+    for name, area in areas.items():
+        scores = np.array([row[f"score_{name}"] for row in known], np.float32)
+        exact = roc_auc_score([row["label"] == name for row in known], scores)
+        assert area["lower"] - 1e-12 <= exact <= area["upper"] + 1e-12
+    assert all(each["recall"]["value"] >= 0.9 for each in found["thresholds"])
+    assert found["weighted_accuracy"]["labelled"]["trials"] == 300
+    assert run(["evaluate", file, "--cost", "20:1"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("macro AUC", "log loss", "of all rows", "Thresholds: lowest cost", "optimism"):
+        assert words in shown
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_evaluate_compares_two_files_on_the_same_rows(capsys, by_id):
+    one, two = scored_rows(4, 1.0), scored_rows(5, 3.0)
+    if by_id:
+        two = two[::-1]
+    else:
+        for row in (*one, *two):
+            del row["id"]
+    files = [write_csv("one.csv", one), "--against", write_csv("two.csv", two)]
+    assert run(["evaluate", *files, "--json"]) == 0
+    found = told(capsys)["comparison"]
+    assert (found["pairs"], found["verdict"]) == (300, "better")
+    assert found["words"].startswith("two is better than one")
+    assert run(["evaluate", *files]) == 0
+    assert "two is better than one" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "words"),
+    [
+        (3, [], "rows"),
+        (400, ["--need", "recall"], "constraint"),
+        (400, ["--cost", "dear"], "costs"),
+        (400, ["--cost", "0:0"], "costs"),
+    ],
+)
+def test_evaluate_says_what_it_cannot_compare(capsys, rows, arguments, words):
+    one = [{key: value for key, value in row.items() if key != "id"} for row in scored_rows()]
+    files = [write_csv("one.csv", one), "--against", write_csv("two.csv", one[:rows])]
+    assert run(["evaluate", *files, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_evaluate_names_an_id_that_is_not_in_the_other_file(capsys):
+    files = [write_csv("one.csv", scored_rows()), "--against"]
+    assert run(["evaluate", *files, write_csv("two.csv", scored_rows()[1:])]) == 2
+    assert "1 of 400 ids are not in the other file" in capsys.readouterr().err
 
 
 def findings(capsys) -> dict[str, str]:

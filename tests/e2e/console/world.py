@@ -32,6 +32,7 @@ class World(
     """The twin of the reader."""
 
     def __init__(self, found: list[Traffic] | None = None) -> None:
+        super().__init__()
         self.traffic = {t.model: t for t in (models() if found is None else found)}
         self.now = NOW
         self.offset = 88_214_701

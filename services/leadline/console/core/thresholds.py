@@ -219,7 +219,7 @@ def lines(row: ThresholdRow, reference: ThresholdRow | None) -> tuple[Line, ...]
 def best_rows(
     rows: dict[str, ThresholdRow], found: dict[str, Found], need: Need | None, shown: float
 ) -> tuple[Best, ...]:
-    """The table: argmax, F1, cost, constraint, and the threshold that was asked for."""
+    """The table: argmax, F1, cost, constraint, and the threshold shown if it is none of them."""
     texts = {
         "argmax": "Argmax, as predicted",
         "f1": "F1",
@@ -227,13 +227,15 @@ def best_rows(
         "need": need_words(need),
         "asked": "Shown here",
     }
-    table = []
+    table: list[Best] = []
     for key in ("argmax", "f1", "cost", "need", "asked"):
         row = rows.get(key)
         reason = found[key].reason if key in found else ""
         if row is None and not reason:
             continue
         value = None if row is None or math.isnan(row.threshold) else row.threshold
+        if key == "asked" and any(line.selected for line in table):
+            continue
         table.append(
             Best(
                 key,

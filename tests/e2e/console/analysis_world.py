@@ -152,6 +152,8 @@ class AnalysisWorld(analysis_pb2_grpc.AnalysisServiceServicer):
         found = self.traffic[request.scope.name.split("/")[1]]
         rows, basis = self._scored(found, request.scope)
         number, goal = request.class_number, request.objective
+        if not 4 <= (request.points_max or 200) <= 2000:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "points_max: 4 to 2000.")
         answer = an.GetThresholdsResponse(
             basis=basis, class_number=number, class_name=found.classes[number]
         )

@@ -58,7 +58,7 @@ def test_thresholds_costs_and_constraints_are_forms(console, visit, script):
     expect(page.locator(".best .on")).to_contain_text("0.200")
     page.locator("#missed").fill("20")
     page.locator("#missed").press("Enter")
-    expect(page.locator("#missed")).to_have_value("20")
+    expect(page.locator("[data-region=needs] input[name=cost]")).to_have_value("20:1")
     page.locator("#need-goal").select_option("cost")
     page.locator("[data-region=needs] button").click()
     expect(page.get_by_role("row", name="Recall ≥ 0.95, lowest cost")).to_be_visible()

@@ -76,7 +76,7 @@ def query(  # noqa: PLR0913 - options
     library = _library(as_)
     scope = _scope_of(model, version, window, slices or {})
     with _open(reader, timeout_seconds) as client:
-        question = Question(client, scope, of, _objective(need, cost), tuple(challengers), limit)
+        question = Question(client, scope, of, objective_of(need, cost), tuple(challengers), limit)
         answer = TABLES[what](question)
     basis = {} if answer.basis is None else plain_of(answer.basis)
     if as_ == "arrow":
@@ -115,7 +115,8 @@ def _scope_of(model: str, version: str, window: str, slices: Mapping[str, str]) 
     return scope_of(name, version or named, window, pairs)
 
 
-def _objective(need: str | Sequence[str], cost: tuple[float, float] | None) -> an.Objective:
+def objective_of(need: str | Sequence[str], cost: tuple[float, float] | None) -> an.Objective:
+    """What a threshold shall achieve, as a message; see `evaluation.goals.goal`."""
     aim = goal(need, cost)
     found = an.Objective(figure=_FIGURES[aim.figure])
     if aim.costs is not None:

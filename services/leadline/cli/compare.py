@@ -12,6 +12,7 @@ from leadline.cli.reader_client import open_reader
 from leadline.cli.scopes import scope_of, slice_option, window_option
 from leadline.records.errors import NotFoundError
 from leadline.v1 import analysis_pb2 as pb
+from leadline.v1 import evaluation_pb2
 from leadline.v1.evaluation_pb2 import Rate
 
 CLASSES_MAX = 15
@@ -206,7 +207,7 @@ def points(difference: float | None) -> str:
     return "-" if difference is None else f"{difference * 100:+.2f}"
 
 
-def span(bounds: pb.Bounds | None) -> str:
+def span(bounds: evaluation_pb2.Bounds | None) -> str:
     """An interval of a difference in points; empty where there is none."""
     return "" if bounds is None else f"{points(bounds.lower)} to {points(bounds.upper)}"
 

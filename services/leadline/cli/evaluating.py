@@ -184,7 +184,8 @@ def _aligned(rows: Rows, other: Rows, *, by_id: bool) -> Rows:
     missing = [name for name in rows.ids if name not in place]
     if missing:
         raise UsageError(
-            f"{len(missing):,} of {len(rows.ids):,} ids are not in the other file, such as {missing[0]!r}",
+            f"{len(missing):,} of {len(rows.ids):,} ids are not in the other file, "
+            f"such as {missing[0]!r}",
             "Give the predictions of both models for the same rows",
         )
     order = [place[name] for name in rows.ids]

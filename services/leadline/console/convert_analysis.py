@@ -5,6 +5,7 @@ from __future__ import annotations
 from leadline.console.convert import basis, micros, parts_of, rate
 from leadline.console.core import analysis as a
 from leadline.v1 import analysis_pb2 as an
+from leadline.v1 import evaluation_pb2 as ev
 
 VERDICTS = {
     an.Comparison.VERDICT_BETTER: a.BETTER,
@@ -84,7 +85,7 @@ def _bounded(message: an.Bounded) -> a.Bounded:
     return a.Bounded(message.value, message.lower, message.upper)
 
 
-def _span(message: an.Bounds) -> a.Span:
+def _span(message: ev.Bounds) -> a.Span:
     return message.lower, message.upper
 
 

@@ -52,30 +52,6 @@ class Bounded(_message.Message):
 Global___Bounded: _TypeAlias = Bounded  # noqa: Y015
 
 @_typing.final
-class Bounds(_message.Message):
-    """A 95 % interval."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LOWER_FIELD_NUMBER: _builtins.int
-    UPPER_FIELD_NUMBER: _builtins.int
-    lower: _builtins.float
-    upper: _builtins.float
-    def __init__(
-        self,
-        *,
-        lower: _builtins.float = ...,
-        upper: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lower", b"lower", "upper", b"upper"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Bounds: _TypeAlias = Bounds  # noqa: Y015
-
-@_typing.final
 class ScoreBasis(_message.Message):
     """Which scores an answer rests on."""
 
@@ -209,11 +185,11 @@ class ClassCurves(_message.Message):
     @_builtins.property
     def average_precision(self) -> Global___Bounded: ...
     @_builtins.property
-    def auc_interval(self) -> Global___Bounds:
+    def auc_interval(self) -> _evaluation_pb2.Bounds:
         """95 % of resamples; absent without curves."""
 
     @_builtins.property
-    def average_precision_interval(self) -> Global___Bounds: ...
+    def average_precision_interval(self) -> _evaluation_pb2.Bounds: ...
     @_builtins.property
     def roc(self) -> Global___Curve:
         """From the highest threshold to the lowest."""
@@ -231,8 +207,8 @@ class ClassCurves(_message.Message):
         negatives: _builtins.int = ...,
         auc: Global___Bounded | None = ...,
         average_precision: Global___Bounded | None = ...,
-        auc_interval: Global___Bounds | None = ...,
-        average_precision_interval: Global___Bounds | None = ...,
+        auc_interval: _evaluation_pb2.Bounds | None = ...,
+        average_precision_interval: _evaluation_pb2.Bounds | None = ...,
         roc: Global___Curve | None = ...,
         precision_recall: Global___Curve | None = ...,
         distribution: Global___ScoreDistribution | None = ...,
@@ -515,7 +491,7 @@ class ThresholdFigures(_message.Message):
     @_builtins.property
     def recall(self) -> _evaluation_pb2.Rate: ...
     @_builtins.property
-    def f1_interval(self) -> Global___Bounds:
+    def f1_interval(self) -> _evaluation_pb2.Bounds:
         """95 %."""
 
     @_builtins.property
@@ -533,7 +509,7 @@ class ThresholdFigures(_message.Message):
         precision: _evaluation_pb2.Rate | None = ...,
         recall: _evaluation_pb2.Rate | None = ...,
         f1: _builtins.float | None = ...,
-        f1_interval: Global___Bounds | None = ...,
+        f1_interval: _evaluation_pb2.Bounds | None = ...,
         flagged: _evaluation_pb2.Rate | None = ...,
         cost: _builtins.float | None = ...,
     ) -> None: ...
@@ -728,7 +704,7 @@ class Stratified(_message.Message):
         """
 
     @_builtins.property
-    def interval(self) -> Global___Bounds:
+    def interval(self) -> _evaluation_pb2.Bounds:
         """95 % interval of sampling, widened by that range."""
 
     def __init__(
@@ -736,7 +712,7 @@ class Stratified(_message.Message):
         *,
         plain: _evaluation_pb2.Rate | None = ...,
         rate: Global___Bounded | None = ...,
-        interval: Global___Bounds | None = ...,
+        interval: _evaluation_pb2.Bounds | None = ...,
         unlabelled_share: _builtins.float | None = ...,
         differs: _builtins.bool = ...,
     ) -> None: ...
@@ -902,9 +878,9 @@ class Comparison(_message.Message):
     @_builtins.property
     def challenger_accuracy(self) -> _evaluation_pb2.Rate: ...
     @_builtins.property
-    def interval(self) -> Global___Bounds: ...
+    def interval(self) -> _evaluation_pb2.Bounds: ...
     @_builtins.property
-    def fixed_interval(self) -> Global___Bounds:
+    def fixed_interval(self) -> _evaluation_pb2.Bounds:
         """For one look at a time fixed before."""
 
     @_builtins.property
@@ -923,8 +899,8 @@ class Comparison(_message.Message):
         champion_accuracy: _evaluation_pb2.Rate | None = ...,
         challenger_accuracy: _evaluation_pb2.Rate | None = ...,
         difference: _builtins.float | None = ...,
-        interval: Global___Bounds | None = ...,
-        fixed_interval: Global___Bounds | None = ...,
+        interval: _evaluation_pb2.Bounds | None = ...,
+        fixed_interval: _evaluation_pb2.Bounds | None = ...,
         only_champion_right: _builtins.int = ...,
         only_challenger_right: _builtins.int = ...,
         verdict: Global___Comparison.Verdict.ValueType = ...,
@@ -996,7 +972,7 @@ class ClassComparison(_message.Message):
     @_builtins.property
     def challenger_recall(self) -> _evaluation_pb2.Rate: ...
     @_builtins.property
-    def interval(self) -> Global___Bounds: ...
+    def interval(self) -> _evaluation_pb2.Bounds: ...
     def __init__(
         self,
         *,
@@ -1005,7 +981,7 @@ class ClassComparison(_message.Message):
         champion_recall: _evaluation_pb2.Rate | None = ...,
         challenger_recall: _evaluation_pb2.Rate | None = ...,
         difference: _builtins.float | None = ...,
-        interval: Global___Bounds | None = ...,
+        interval: _evaluation_pb2.Bounds | None = ...,
         verdict: Global___Comparison.Verdict.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "challenger_recall", b"challenger_recall", "champion_recall", b"champion_recall", "difference", b"difference", "interval", b"interval"]  # noqa: Y015

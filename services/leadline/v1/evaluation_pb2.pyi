@@ -394,19 +394,33 @@ class Average(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     RECALL_FIELD_NUMBER: _builtins.int
     F1_FIELD_NUMBER: _builtins.int
+    PRECISION_INTERVAL_FIELD_NUMBER: _builtins.int
+    RECALL_INTERVAL_FIELD_NUMBER: _builtins.int
+    F1_INTERVAL_FIELD_NUMBER: _builtins.int
     precision: _builtins.float
     recall: _builtins.float
     f1: _builtins.float
+    @_builtins.property
+    def precision_interval(self) -> Global___Bounds:
+        """95 %. Absent in lists, and where the matrix has more than 10,000 cells."""
+
+    @_builtins.property
+    def recall_interval(self) -> Global___Bounds: ...
+    @_builtins.property
+    def f1_interval(self) -> Global___Bounds: ...
     def __init__(
         self,
         *,
         precision: _builtins.float | None = ...,
         recall: _builtins.float | None = ...,
         f1: _builtins.float | None = ...,
+        precision_interval: Global___Bounds | None = ...,
+        recall_interval: Global___Bounds | None = ...,
+        f1_interval: Global___Bounds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "_precision", b"_precision", "_recall", b"_recall", "f1", b"f1", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "_precision", b"_precision", "_recall", b"_recall", "f1", b"f1", "f1_interval", b"f1_interval", "precision", b"precision", "precision_interval", b"precision_interval", "recall", b"recall", "recall_interval", b"recall_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "_precision", b"_precision", "_recall", b"_recall", "f1", b"f1", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "_precision", b"_precision", "_recall", b"_recall", "f1", b"f1", "f1_interval", b"f1_interval", "precision", b"precision", "precision_interval", b"precision_interval", "recall", b"recall", "recall_interval", b"recall_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__f1: _TypeAlias = _typing.Literal["f1"]  # noqa: Y015
     _WhichOneofArgType__f1: _TypeAlias = _typing.Literal["_f1", b"_f1"]  # noqa: Y015
@@ -424,6 +438,30 @@ class Average(_message.Message):
 Global___Average: _TypeAlias = Average  # noqa: Y015
 
 @_typing.final
+class Bounds(_message.Message):
+    """An interval of a figure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    lower: _builtins.float
+    upper: _builtins.float
+    def __init__(
+        self,
+        *,
+        lower: _builtins.float = ...,
+        upper: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lower", b"lower", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Bounds: _TypeAlias = Bounds  # noqa: Y015
+
+@_typing.final
 class ClassFigures(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -434,6 +472,7 @@ class ClassFigures(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     RECALL_FIELD_NUMBER: _builtins.int
     F1_FIELD_NUMBER: _builtins.int
+    F1_INTERVAL_FIELD_NUMBER: _builtins.int
     class_number: _builtins.int
     class_name: _builtins.str
     """The number as text where no classes are declared; "#7" beyond a declared list."""
@@ -446,6 +485,10 @@ class ClassFigures(_message.Message):
     def precision(self) -> Global___Rate: ...
     @_builtins.property
     def recall(self) -> Global___Rate: ...
+    @_builtins.property
+    def f1_interval(self) -> Global___Bounds:
+        """95 %."""
+
     def __init__(
         self,
         *,
@@ -456,10 +499,11 @@ class ClassFigures(_message.Message):
         precision: Global___Rate | None = ...,
         recall: Global___Rate | None = ...,
         f1: _builtins.float | None = ...,
+        f1_interval: Global___Bounds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "f1", b"f1", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "f1", b"f1", "f1_interval", b"f1_interval", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "class_name", b"class_name", "class_number", b"class_number", "f1", b"f1", "precision", b"precision", "predicted", b"predicted", "recall", b"recall", "support", b"support"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_f1", b"_f1", "class_name", b"class_name", "class_number", b"class_number", "f1", b"f1", "f1_interval", b"f1_interval", "precision", b"precision", "predicted", b"predicted", "recall", b"recall", "support", b"support"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__f1: _TypeAlias = _typing.Literal["f1"]  # noqa: Y015
     _WhichOneofArgType__f1: _TypeAlias = _typing.Literal["_f1", b"_f1"]  # noqa: Y015

@@ -387,3 +387,19 @@ async def test_a_client_of_the_reflected_api_reads_the_same_number(traffic, star
     assert vector == [
         (each.shard, each.predictions_offset, each.labels_offset) for each in found.basis.vector
     ]
+
+
+async def test_means_and_f1_have_intervals(traffic, evaluation):
+    """Those of the macro means are narrower than those of one class; micro is the accuracy's."""
+    found = await summary_of(evaluation)
+    for mean in (found.macro, found.micro, found.weighted):
+        assert mean.f1_interval.lower < mean.f1 < mean.f1_interval.upper
+        assert mean.recall_interval.lower < mean.recall < mean.recall_interval.upper
+    assert found.micro.f1_interval.lower == found.accuracy.lower
+    widths = []
+    for each in found.classes:
+        assert each.f1_interval.lower < each.f1 < each.f1_interval.upper
+        widths.append(each.f1_interval.upper - each.f1_interval.lower)
+    assert found.macro.f1_interval.upper - found.macro.f1_interval.lower < min(widths)
+    listed = await evaluation.ListSummaries(messages.ListSummariesRequest())
+    assert not listed.summaries[0].macro.HasField("f1_interval")

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from leadline.metrics.answers import Basis, Summary
-from leadline.metrics.api.convert import basis, class_name, interval_of, rate
+from leadline.metrics.api.convert import basis, bounds, class_name, interval_of, rate
 from leadline.metrics.api.names import version_name
 from leadline.metrics.core.figures import Confusion, confusion_of
 from leadline.metrics.core.merging import Merges
@@ -26,6 +26,7 @@ from leadline.metrics.measures.thresholds import confidence_thresholds
 from leadline.metrics.scored import ScoredCounts
 from leadline.runtime.grpc_status import FieldError
 from leadline.v1 import analysis_pb2 as messages
+from leadline.v1 import evaluation_pb2
 
 POINTS_DEFAULT = 200
 POINTS_MAX = 2_000
@@ -54,11 +55,6 @@ def bounded(found: Bounded | None) -> messages.Bounded | None:
     if found is None:
         return None
     return messages.Bounded(value=found.value, lower=found.lower, upper=found.upper)
-
-
-def bounds(found: tuple[float, float] | None) -> messages.Bounds | None:
-    """An interval; absent where there is none."""
-    return None if found is None else messages.Bounds(lower=found[0], upper=found[1])
 
 
 def score_basis(summary: Summary, classes: Sequence[ClassScores]) -> messages.ScoreBasis:
@@ -138,7 +134,7 @@ def _add_intervals(message: messages.ClassCurves, scores: ClassScores) -> None:
         rng = np.random.default_rng(scores.number)
         found = resampling.bootstrap_interval(scores.positives, scores.negatives, figure, rng)
         if found is not None and scores.is_complete:
-            target.CopyFrom(messages.Bounds(lower=found.lower, upper=found.upper))
+            target.CopyFrom(evaluation_pb2.Bounds(lower=found.lower, upper=found.upper))
 
 
 def _curve(found: Curve) -> messages.Curve:

@@ -13,6 +13,13 @@ from leadline.metrics.core.confusions import ConfusedPair, confused_pairs
 from leadline.metrics.core.figures import Average, ClassFigures, Delay, Figures, Rate, confusion_of
 from leadline.metrics.core.scope import MINUTE_US, Position, Window
 from leadline.metrics.core.view import Counts
+from leadline.metrics.measures.uncertainty import (
+    NO_AVERAGE,
+    AverageIntervals,
+    f1_interval,
+    macro_intervals,
+    weighted_intervals,
+)
 from leadline.metrics.measures.volatility import volatility
 from leadline.records.batches import InputAbsence, TaskKind, UnobservedReason
 from leadline.records.cases import Case
@@ -21,6 +28,8 @@ from leadline.v1 import evaluation_pb2 as messages
 from leadline.v1 import events_pb2, models_pb2
 from leadline.wire.models import model_to_proto
 
+INTERVALS_CELLS_MAX = 10_000
+"""Cells of a matrix up to which means over classes get intervals: that many take some 15 ms."""
 CLASS_NAMES_MAX = 65_536
 """Numbers written as names beyond the declared list: an undeclared model may claim any number."""
 
@@ -71,9 +80,21 @@ def _fill(message: messages.Rate, found: Rate) -> None:
         message.lower, message.upper = interval
 
 
-def average(found: Average) -> messages.Average:
-    """Means; absent where undefined."""
-    return messages.Average(precision=found.precision, recall=found.recall, f1=found.f1)
+def average(found: Average, intervals: AverageIntervals = NO_AVERAGE) -> messages.Average:
+    """Means and their intervals; absent where undefined."""
+    return messages.Average(
+        precision=found.precision,
+        recall=found.recall,
+        f1=found.f1,
+        precision_interval=bounds(intervals.precision),
+        recall_interval=bounds(intervals.recall),
+        f1_interval=bounds(intervals.f1),
+    )
+
+
+def bounds(found: tuple[float, float] | None) -> messages.Bounds | None:
+    """An interval; absent where there is none."""
+    return None if found is None else messages.Bounds(lower=found[0], upper=found[1])
 
 
 def interval_of(window: Window) -> messages.Interval:
@@ -112,6 +133,7 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
     figures = found.figures
     worst = figures.worst_class
     classes = [each for each in figures.classes if with_classes or each.number == worst]
+    macro, micro, weighted = _intervals(found) if with_classes else (NO_AVERAGE,) * 3
     minute = found.last_prediction_minute
     kind = found.spec.kind if found.spec else TaskKind.MULTICLASS
     message = messages.Summary(
@@ -121,9 +143,9 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
         basis=basis(found.basis),
         accuracy=rate(figures.accuracy),
         top_k=[messages.TopK(k=k, rate=rate(each)) for k, each in figures.top_k],
-        macro=average(figures.macro),
-        micro=average(figures.micro),
-        weighted=average(figures.weighted),
+        macro=average(figures.macro, macro),
+        micro=average(figures.micro, micro),
+        weighted=average(figures.weighted, weighted),
         worst_class=figures.worst_class,
         label_delay=_delay(figures.delay),
         counters=_counters(found.counts),
@@ -136,6 +158,16 @@ def summary(found: Summary, *, with_classes: bool = True) -> messages.Summary:
     )
     _add_classes(message, found, classes)
     return message
+
+
+def _intervals(found: Summary) -> tuple[AverageIntervals, AverageIntervals, AverageIntervals]:
+    """Intervals of the macro, micro and weighted means."""
+    matrix = confusion_of(found.counts.confusion)
+    if len(matrix.count) > INTERVALS_CELLS_MAX:
+        return NO_AVERAGE, NO_AVERAGE, NO_AVERAGE
+    accuracy = found.figures.accuracy.interval
+    micro = AverageIntervals(accuracy, accuracy, accuracy)
+    return macro_intervals(matrix), micro, weighted_intervals(matrix)
 
 
 def class_count(spec: ModelSpec | None, figures: Figures) -> int:
@@ -157,6 +189,10 @@ def _add_classes(
             predicted=each.predicted,
             f1=each.f1,
         )
+        right = each.precision.successes
+        wrong, missed = each.precision.trials - right, each.recall.trials - right
+        if (interval := f1_interval(right, wrong, missed)) is not None:
+            added.f1_interval.lower, added.f1_interval.upper = interval
         _fill(added.precision, each.precision)
         _fill(added.recall, each.recall)
 

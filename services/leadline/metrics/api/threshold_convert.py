@@ -8,12 +8,11 @@ import numpy as np
 
 from leadline.metrics.answers import Summary
 from leadline.metrics.api.analysis_convert import (
-    bounds,
     distribution,
     points_max,
     score_basis,
 )
-from leadline.metrics.api.convert import class_name, rate
+from leadline.metrics.api.convert import bounds, class_name, rate
 from leadline.metrics.core.figures import Rate
 from leadline.metrics.measures.scores import ClassScores
 from leadline.metrics.measures.thresholds import (

@@ -6,7 +6,7 @@ PYTHON := $(shell command -v python3.11 || command -v python3)
 endif
 BIN := .venv/bin
 # `make demo` alone gets a small environment, unless the one for development is there already.
-OTHER_GOALS := $(filter-out demo demo-open,$(MAKECMDGOALS))
+OTHER_GOALS := $(filter-out demo demo-open example-filetype,$(MAKECMDGOALS))
 DEMO := $(if $(wildcard .venv/.installed)$(OTHER_GOALS),.venv,.venv-demo)
 TOOLS := .tools
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -42,7 +42,7 @@ environment = \
 	$(1)/bin/uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e . && \
 	touch $(1)/.installed
 
-.PHONY: help setup tools check protos protos-release locks test test-fast demo demo-open bench simulate soak clean
+.PHONY: help setup tools check protos protos-release locks test test-fast demo demo-open example-filetype bench simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -56,7 +56,7 @@ setup: .venv/.installed ## make .venv with everything for development (instant w
 .venv-demo/.installed: requirements/bootstrap.txt requirements/demo.txt
 	@$(call environment,.venv-demo,demo)
 
-tools: java prometheus chromium $(KAFKA_JARS) $(TRITON) ## install the real components that tests run against
+tools: java prometheus chromium $(KAFKA_JARS) $(TRITON) $(TOOLS)/magika.installed ## install the real components that tests run against
 
 .PHONY: java prometheus chromium
 java:
@@ -80,6 +80,12 @@ $(TOOLS)/triton.installed: requirements/triton-server.txt requirements/triton.tx
 	@$(DEMO)/bin/uv venv -q --python $(DEMO)/bin/python $(TOOLS)/triton-python
 	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/triton-python/bin/python --require-hashes -r requirements/triton.txt
 	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/triton-python/bin/python --target $(TOOLS)/triton --no-deps --require-hashes -r requirements/triton-server.txt
+	@touch $@
+
+$(TOOLS)/magika.installed: requirements/magika.txt | $(DEMO)/.installed
+	@echo "unpacking the model of file types in $(TOOLS)/magika"
+	@rm -rf $(TOOLS)/magika
+	@$(DEMO)/bin/uv pip install -q --python $(DEMO)/bin/python --target $(TOOLS)/magika --no-deps --require-hashes -r requirements/magika.txt
 	@touch $@
 
 comma := ,
@@ -107,7 +113,8 @@ locks: setup ## resolve every lock in requirements/ again
 	@for name in bootstrap triton; do \
 		echo "requirements/$$name.txt"; \
 		$(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
-	@$(LOCK) --no-deps requirements/triton-server.in -o requirements/triton-server.txt
+	@for name in triton-server magika; do \
+		$(LOCK) --no-deps requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 test: setup tools check ## everything: setup, tools, check, then every test
 	pytest
@@ -122,6 +129,11 @@ demo: $(DEMO)/.installed $(TRITON) $(if $(filter 1,$(KAFKA)),$(KAFKA_JARS)) ## r
 
 demo-open: DEMO_OPTIONS += --open
 demo-open: demo ## show the data of the last demo again
+
+EXAMPLE_OPTIONS = $(if $(ROOT),$(addprefix --root ,$(ROOT))) $(if $(FILES),--files $(FILES)) $(if $(filter 1,$(KEEP)),--keep) $(if $(filter 1,$(KAFKA)),--kafka) $(if $(filter 1,$(POSTGRES)),--postgres) $(if $(PORT),--port $(PORT))
+
+example-filetype: $(DEMO)/.installed $(TRITON) $(TOOLS)/magika.installed $(if $(filter 1,$(KAFKA)),$(KAFKA_JARS)) ## a real model of 214 classes on the files of this machine (ROOT="/usr /etc" FILES=4000 KEEP=1 KAFKA=1)
+	$(DEMO)/bin/python -m leadline.demo.filetype $(EXAMPLE_OPTIONS)
 
 bench: setup tools $(TOOLS)/quix.installed ## measure against the stated targets (SCENARIOS="fold freshness")
 	python -m load_tests $(SCENARIOS)

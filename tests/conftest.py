@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from leadline.demo.filetype_data import read_model
 from leadline.testing.servers.chromium import Chromium, find_chromium
 from leadline.testing.servers.kafka import Kafka, fetch_jars
 from leadline.testing.servers.postgres import Postgres
@@ -99,6 +100,13 @@ def triton_tools() -> Path:
     """The folder that `Triton` takes as `tools`, known to be complete."""
     Installation.find(TOOLS)
     return TOOLS
+
+
+@pytest.fixture(scope="session")
+def file_model_tools(triton_tools: Path) -> Path:
+    """The same, with the model of file types."""
+    read_model(triton_tools)
+    return triton_tools
 
 
 @pytest.fixture

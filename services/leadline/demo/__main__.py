@@ -23,7 +23,7 @@ from leadline.demo.assets import load_heldout, load_record
 from leadline.demo.history import DAY_SECONDS, write_history
 from leadline.demo.onnx_repository import load_repository
 from leadline.demo.player import CHAMPION, MODEL, SHADOW, Played, Player
-from leadline.demo.recompute import Figures, recompute, rows_in
+from leadline.demo.recompute import Figures, ends, recompute, rows_in
 from leadline.demo.show import Reader, comparison, device_lines, progress_line
 from leadline.demo.traffic import LabelHabits, Traffic
 from leadline.demo.world import (
@@ -38,7 +38,7 @@ from leadline.records.errors import LeadlineError
 from leadline.runtime.clock import SystemClock
 from leadline.runtime.declaration import read_declarations
 from leadline.runtime.log.open import open_log
-from leadline.runtime.log.port import LABELS, PREDICTIONS, Log
+from leadline.runtime.log.port import Log
 from leadline.testing.servers.process import ServerError, until
 
 DEVICES = ("kiosk-a", "kiosk-b", "kiosk-c")
@@ -115,7 +115,7 @@ def play(
     store_url = start_store(stack, choices, console.print)
     triton = start_model(stack, choices, console.print)
     start_leadline(stack, choices, log_url, store_url, triton)
-    reader = Reader(choices.address(1))
+    reader = Reader(choices.address(1), MODEL)
     stack.callback(reader.close)
     for spec in read_declarations(Path(__file__).with_name("digits.yaml")):
         reader.apply(spec)
@@ -199,7 +199,7 @@ def check(
     """Waits until all that was sent is counted, and compares with a batch over the log."""
     partitions = choices.partitions
     until(lambda: rows_in(log, partitions) == sent, SETTLE_SECONDS, f"{sent} rows in the log")
-    until(lambda: reader.vector() == ends(log, choices), SETTLE_SECONDS, "everything counted")
+    until(lambda: reader.vector() == ends(log, partitions), SETTLE_SECONDS, "everything counted")
     console.print("The last two minutes, by device:")
     for line in device_lines(reader, CHAMPION, DEVICES):
         console.print(line)
@@ -214,19 +214,6 @@ def check(
         markup=True,
     )
     return equal
-
-
-def ends(log: Log, choices: Choices) -> dict[str, tuple[int, int]]:
-    """One past the newest record of each topic's partitions, by shard."""
-    found = {}
-    for partition in range(choices.partitions):
-        sides = []
-        for topic in (PREDICTIONS, LABELS):
-            reader = log.reader(topic, partition)
-            sides.append(reader.end())
-            reader.close()
-        found[f"main/{partition}"] = (sides[0], sides[1])
-    return found
 
 
 def show_again(stack: ExitStack, choices: Choices, console: Console) -> None:

@@ -53,6 +53,19 @@ def rows_in(log: Log, partitions: int) -> tuple[int, int]:
     return predictions, labels
 
 
+def ends(log: Log, partitions: int) -> dict[str, tuple[int, int]]:
+    """One past the newest record of each topic's partitions, by shard."""
+    found = {}
+    for partition in range(partitions):
+        sides = []
+        for topic in (PREDICTIONS, LABELS):
+            reader = log.reader(topic, partition)
+            sides.append(reader.end())
+            reader.close()
+        found[f"main/{partition}"] = (sides[0], sides[1])
+    return found
+
+
 def recompute(log: Log, partitions: int) -> dict[tuple[str, str], Figures]:
     """Figures by (model, version) of everything in the log."""
     figures: dict[tuple[str, str], Figures] = {}

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from rich.table import Table
 
-from leadline.demo.player import MODEL, Played
+from leadline.demo.player import Played
 from leadline.demo.recompute import Figures
 from leadline.records.models import ModelSpec
 from leadline.v1 import evaluation_pb2 as pb
@@ -21,9 +21,10 @@ CALL_SECONDS = 10.0
 
 
 class Reader:
-    """The demo's own client of the figures."""
+    """The demo's own client of the figures of one model."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, model: str) -> None:
+        self._model = model
         self._channel = grpc.insecure_channel(address)
         self._figures = evaluation_pb2_grpc.EvaluationServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
@@ -38,7 +39,7 @@ class Reader:
 
     def summary(self, version: str, last_seconds: int = 0, device: str = "") -> pb.Summary | None:
         """The figures of one version; None while nothing was counted."""
-        scope = pb.Scope(name=f"models/{MODEL}/versions/{version}")
+        scope = pb.Scope(name=f"models/{self._model}/versions/{version}")
         if last_seconds:
             scope.last.CopyFrom(Duration(seconds=last_seconds))
         if device:
@@ -53,12 +54,17 @@ class Reader:
             raise
         return answer.summary
 
+    def matrix(self, version: str, pairs_max: int = 1) -> pb.GetConfusionMatrixResponse:
+        """The matrix of one version, and so many of its most confused pairs."""
+        name = f"models/{self._model}/versions/{version}"
+        request = pb.GetConfusionMatrixRequest(
+            scope=pb.Scope(name=name), confused_pairs_max=pairs_max
+        )
+        return self._figures.GetConfusionMatrix(request, timeout=CALL_SECONDS)
+
     def figures(self, version: str) -> Figures:
         """The live figures of one version, in the form of the batch computation."""
-        name = f"models/{MODEL}/versions/{version}"
-        matrix = self._figures.GetConfusionMatrix(
-            pb.GetConfusionMatrixRequest(scope=pb.Scope(name=name)), timeout=CALL_SECONDS
-        )
+        matrix = self.matrix(version)
         found = Figures(predictions=matrix.basis.predictions)
         for true, said, count in zip(
             matrix.true_class, matrix.predicted_class, matrix.count, strict=True

@@ -106,12 +106,21 @@ def start_model(stack: ExitStack, choices: Choices, say: Say) -> str:
                 Tensor("features", "FP32", (-1, 7, 7)),
             ],
         )
-    address = _serve(stack, choices, repository, say)
+    address = serve_models(stack, choices, repository, say, "digits, versions 1 and 2")
     check_answer(address, repository)
     return address
 
 
-def _serve(stack: ExitStack, choices: Choices, repository: Path, say: Say) -> str:
+def serve_models(stack: ExitStack, choices: Choices, repository: Path, say: Say, what: str) -> str:
+    """Address of a server of a repository: Triton, or the same protocol in process.
+
+    Args:
+        stack: stops it at its end.
+        choices: where Triton is and may write.
+        repository: folder of the models.
+        say: what is told to people.
+        what: the models, in words.
+    """
     try:
         triton = Triton(choices.data / "triton", repository, choices.tools)
     except MissingProgramError as error:
@@ -123,7 +132,7 @@ def _serve(stack: ExitStack, choices: Choices, repository: Path, say: Say) -> st
         return server.grpc_address
     triton.start()
     stack.callback(triton.stop)
-    say(f"Triton                {triton.grpc_address}  (digits, versions 1 and 2)")
+    say(f"Triton                {triton.grpc_address}  ({what})")
     return triton.grpc_address
 
 

@@ -14,7 +14,20 @@ from leadline.testing.servers.process import accepts, dies_with_parent
 
 pytestmark = pytest.mark.timeout(300)
 EACH, DEADLINE_SECONDS = 40, 200
-WORDS = ["river", "stone", "window", "garden", "letter", "morning", "paper", "silver", "number", "table", "answer", "light"]
+WORDS = [
+    "river",
+    "stone",
+    "window",
+    "garden",
+    "letter",
+    "morning",
+    "paper",
+    "silver",
+    "number",
+    "table",
+    "answer",
+    "light",
+]
 
 PYTHON = '''"""{name}."""
 

@@ -68,7 +68,7 @@ def command(  # noqa: PLR0913 - options
     timeout_seconds: float,
     as_json: bool,
 ) -> None:
-    r"""Compare the versions of MODEL, on the same inputs where both answered.
+    """Compare the versions of MODEL, on the same inputs where both answered.
 
     The verdict may be read as often as you like: from the first input on, the
     chance that it is ever wrong stays below 5 %. So a rollout can ask every
@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913 - options
     \b
     A rollout that stops by itself:
         for minute in $(seq 60); do
-            leadline compare digits --challenger 7 \
+            leadline compare digits --challenger 7 \\
                 --fail-if worse --fail-if "recall[fox] drop > 2 points"
             [ $? -eq 3 ] && exec ./roll-back 7
             sleep 60
@@ -94,7 +94,7 @@ def command(  # noqa: PLR0913 - options
     \b
     Exit codes: 0 no condition holds; 3 one does; 2 the call must be
     changed; 1 the reader did not answer.
-    """
+    """  # noqa: D301 - a marker of click
     request = pb.CompareVersionsRequest(
         scope=scope_of(model, champion, window, slices),
         challengers=challengers,

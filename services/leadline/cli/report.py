@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913 - options
     reader: str,
     timeout_seconds: float,
 ) -> None:
-    r"""Write everything about MODEL into one file that opens offline.
+    """Write everything about MODEL into one file that opens offline.
 
     The HTML holds headline figures with their intervals, classes, confusion
     matrix, curves of the weakest classes, thresholds, calibration, a
@@ -89,7 +89,7 @@ def command(  # noqa: PLR0913 - options
     \b
     leadline report digits --window 7d --vs 6 --output digits.html
     leadline report --from predictions.csv --from labels.csv --output run.html
-    """
+    """  # noqa: D301 - a marker of click
     if output.suffix not in {".html", ".json"}:
         raise UsageError(f"output {output.name!r}", "Name a file that ends with .html or .json")
     if bool(model) == bool(sources):

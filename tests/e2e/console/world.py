@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 import grpc.aio
 import numpy as np
 import numpy.typing as npt
-from analysis_world import AnalysisWorld
+from analysis_world import AnalysisWorld, other_version
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from traffic import DAY, DEVICES, I64, NOW, SOURCES, Traffic, models, picture
@@ -176,6 +177,9 @@ class World(
 
     async def GetSummary(self, request, context):
         found = await self._find("GetSummary", request.scope.name, context)
+        version = request.scope.name.rpartition("/")[2]
+        if version != found.version:
+            found = replace(found, version=version, pred=other_version(found))
         return ev.GetSummaryResponse(summary=self.summary(found, request.scope))
 
     async def GetConfusionMatrix(self, request, context):

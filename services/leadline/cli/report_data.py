@@ -150,12 +150,8 @@ def from_files(
     made: str,
     versus: VersionComparison | None = None,
 ) -> Report:
-    """A report of rows that are at hand.
-
-    Raises:
-        UsageError: the library that services answer with is not installed.
-    """
-    from leadline.cli.report_rows import Answers  # noqa: PLC0415 - brings gRPC
+    """A report of rows that are at hand."""
+    from leadline.cli.report_rows import Answers  # noqa: PLC0415 - brings the reader's modules
 
     answers = Answers(result, source)
     curves = answers.curves([], areas_only=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 import leadline
+from leadline.records.errors import UsageError
 
 
 class Entry(NamedTuple):
@@ -57,7 +58,17 @@ class LazyGroup(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         entry = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
+        try:
+            module = importlib.import_module(entry.module)
+        except ModuleNotFoundError as missing:
+            library = (missing.name or "").partition(".")[0]
+            if library in {"", "leadline"}:
+                raise
+            raise UsageError(
+                f"`{cmd_name}` needs {library}, which is not installed",
+                "Install it: pip install 'leadline[all]'",
+            ) from missing
+        command: click.Command = getattr(module, entry.attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

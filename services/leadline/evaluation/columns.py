@@ -72,14 +72,23 @@ def names_of(
     return tuple(str(number) for number in range(max(width, top + 1)))
 
 
-def numbers_of(values: list[Any], names: tuple[str, ...]) -> npt.NDArray[np.int64]:
+def distinct(column: npt.NDArray[Any]) -> list[Any]:
+    """The values of a column, numbers once each."""
+    found: list[Any] = (np.unique(column) if column.dtype.kind in "iuf" else column).tolist()
+    return found
+
+
+def numbers_of(column: npt.NDArray[Any], names: tuple[str, ...]) -> npt.NDArray[np.int64]:
     """The class number of each value; UNLABELLED for None, NaN and the empty text.
 
     Raises:
         UsageError: a value is no class.
     """
     known = {name: number for number, name in enumerate(names)}
-    return np.array([_number(value, known) for value in values], np.int64)
+    if column.dtype.kind in "iuf":  # each number is looked up once
+        values, at = np.unique(column, return_inverse=True)
+        return np.array([_number(value, known) for value in values.tolist()], np.int64)[at]
+    return np.array([_number(value, known) for value in column.tolist()], np.int64)
 
 
 def _number(value: object, numbers: dict[str, int]) -> int:

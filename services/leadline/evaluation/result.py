@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.evaluation import plain, scored
-from leadline.evaluation.columns import Column, column_of, names_of, numbers_of, scores_of
+from leadline.evaluation.columns import Column, column_of, distinct, names_of, numbers_of, scores_of
 from leadline.evaluation.counts import RowCounts, count_rows
 from leadline.evaluation.goals import goal
 from leadline.evaluation.notebook import render_html
@@ -329,11 +329,11 @@ def evaluate(y_true: Column, predicted: Column, classes: Sequence[str] | None = 
             "y_true is one class a row; predicted as many classes, or as many rows of scores",
         )
     scores = scores_of(given)
-    answers = [] if scores is not None else given.tolist()
-    names = names_of(classes, truth.tolist(), answers, 0 if scores is None else scores.shape[1])
-    true = numbers_of(truth.tolist(), names)
+    answers = [] if scores is not None else distinct(given)
+    names = names_of(classes, distinct(truth), answers, 0 if scores is None else scores.shape[1])
+    true = numbers_of(truth, names)
     if scores is None:
-        found = numbers_of(answers, names)
+        found = numbers_of(given, names)
         if (found < 0).any():
             raise UsageError("a prediction is empty", "leave such rows out")
     else:

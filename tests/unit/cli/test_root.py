@@ -101,3 +101,14 @@ def test_the_package_exposes_its_version_and_evaluate():
     assert "Evaluation" in leadline.__all__
     with pytest.raises(AttributeError):
         _ = leadline.nothing
+
+
+def test_a_library_that_is_not_installed_is_told(capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("leadline.cli.")]:
+        if name != "leadline.cli.root":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    assert run(["show", "digits"]) == 2
+    shown = capsys.readouterr().err
+    assert "needs grpc" in shown
+    assert "pip install" in shown

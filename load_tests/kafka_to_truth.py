@@ -37,7 +37,7 @@ def run(options: Options) -> Result:
                 runs = [count(servers, shape, written, store) for _ in range(options.runs(RUNS))]
                 goal = GOAL_EVENTS if rows == ROWS[0] else None
                 tell(result, f"{rows} rows a message, {store}", runs, goal)
-        result.data["linear"] = linear(servers, small, options, result)
+        result.data["linear"] = linear(servers, big, options, result)
     return result
 
 

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import threading
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,12 +18,17 @@ from scored_traffic import CLASSES, ROWS, Traffic
 import leadline
 from leadline.__main__ import run
 from leadline.cli.reader_client import open_reader
+from leadline.cli.report_data import from_files
+from leadline.cli.report_page import render
 from leadline.metrics.reader_service import ReaderService
 from leadline.metrics.settings import ReaderSettings
 from leadline.records.errors import NotFoundError, UsageError
 from leadline.runtime.store.blob import open_blobs
 from leadline.runtime.store.open import open_store
 from leadline.testing.clock import ManualClock
+from leadline.testing.truth import TruthWriter
+from leadline.v1 import analysis_pb2 as an
+from leadline.v1 import evaluation_pb2 as ev
 from leadline.v1 import models_pb2
 
 NOW_US = 1_700_000_040_000_000
@@ -41,6 +47,9 @@ def reader(tmp_path_factory, traffic):
     store = open_store(f"sqlite:{folder / 'truth.sqlite'}")
     store.migrate()
     traffic.write(store, NOW_US // 60_000_000)
+    alone = TruthWriter(store)
+    alone.predict(10**6, 1, NOW_US // 60_000_000, model="alone")
+    alone.commit(append_ms=NOW_US // 1000)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -146,11 +155,9 @@ def test_calibration_and_weighted_rates_are_those_of_the_service(reader, ask, ev
     bins = ask("calibration")
     same(bins["observed"].tolist(), [each.rate.value for each in own.calibration.bins])
     assert bins["labelled"].sum() == own.figures.accuracy.trials
-    from leadline.v1 import analysis_pb2, evaluation_pb2
-
     with open_reader(reader, 10.0) as client:
-        scope = evaluation_pb2.Scope(name="models/m/versions/1")
-        request = analysis_pb2.GetCalibrationRequest(scope=scope)
+        scope = ev.Scope(name="models/m/versions/1")
+        request = an.GetCalibrationRequest(scope=scope)
         told = client.ask(client.analysis.GetCalibration, request)
     for name, found in (("log_loss", told.log_loss), ("brier", told.brier)):
         mine = getattr(own.calibration, name)
@@ -278,6 +285,17 @@ def test_a_comparison_that_cannot_be_meant_is_exit_code_2(reader, capsys, argume
     assert words in capsys.readouterr().err
 
 
+def test_a_version_alone_is_compared_with_nobody(reader, capsys, tmp_path):
+    assert run(["compare", "alone", "--reader", reader]) == 0
+    assert "No other version" in capsys.readouterr().out
+    assert run(["compare", "alone", "--reader", reader, "--fail-if", "worse"]) == 2
+    assert "--challenger" in capsys.readouterr().err
+    path = tmp_path / "alone.html"
+    assert run(["report", "alone", "--reader", reader, "--output", str(path)]) == 0
+    page = offline(path.read_text())
+    assert not {"curves", "matrix", "thresholds", "timeline"} & set(page.ids)
+
+
 def test_a_rollout_without_a_challenger_does_not_pass(reader, capsys):
     asked = ["compare", "m", "--champion", "2", "--challenger", "9", "--fail-if", "worse"]
     assert run([*asked, "--reader", reader]) == 2
@@ -305,8 +323,8 @@ class Page(HTMLParser):
 
 
 ALL = [
-    "advice", "comparison", "classes", "matrix", "curves", "thresholds", "calibration", "traffic",
-    "basis",
+    "advice", "comparison", "timeline", "classes", "matrix", "curves", "thresholds", "calibration",
+    "traffic", "basis",
 ]  # fmt: skip
 
 
@@ -353,6 +371,9 @@ def test_the_json_of_a_report_holds_all_numbers(written, evaluated):
     assert all(each["best"]["recall"]["value"] >= 0.9 for each in found["thresholds"])
     assert found["comparison"]["comparisons"][0]["verdict"] == "VERDICT_BETTER"
     assert found["one_vector"]
+    counted = [int(each["predictions"]) for each in found["timeline"]["points"]]
+    assert sum(counted) == ROWS
+    assert found["slices"]["slices"] == []
 
 
 def test_a_window_is_that_of_the_first_answer(written):
@@ -448,6 +469,22 @@ def test_a_report_of_little_is_short(tmp_path, rows, absent):
     page = offline(path.read_text())
     assert absent not in page.ids
     assert {"classes", "basis"} <= set(page.ids)
+
+
+def test_slices_and_notices_are_shown_as_text():
+    result = leadline.evaluate(["a", "b", "b"], ["a", "b", "a"])
+    objective = an.Objective(figure=an.Objective.FIGURE_F1), "best F1"
+    report = from_files(result, "a.csv", objective, "today")
+    phone = ev.SliceFigures(
+        slice=ev.SliceValue(column="device", value="<phone>"),
+        predictions=40,
+        accuracy=ev.Rate(value=0.9, lower=0.7, upper=0.95, successes=36, trials=40),
+    )
+    report.summary.notices.add(code="x", text="Few <labels>.", remedy="Label more.")
+    page = offline(render(replace(report, slices=ev.ListSlicesResponse(slices=[phone]))))
+    assert {"slices", "notices"} <= set(page.ids)
+    assert "device = <phone>" in page.said
+    assert "Few <labels>. Label more." in page.said
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from leadline.console.core.plot import LogOdds, logit
+from leadline.console.core.scale import share_axis
 from leadline.v1 import analysis_pb2 as an
 from leadline.v1 import evaluation_pb2 as ev
 
 SIDE, LEFT, BOTTOM, TOP = 300, 40, 36, 8
 WIDTH, HEIGHT = LEFT + SIDE + 12, TOP + SIDE + BOTTOM
+WIDE, TALL = 760, 150
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -48,6 +50,39 @@ def reliability_chart(bins: Sequence[an.ReliabilityBin], title: str) -> str:
         parts.append(f'<path class="whisker{css}" d="M{_at(x, low)}L{_at(x, high)}"/>')
         across, down = _at(x, axis.place(rate.value) / 100).split()
         parts.append(f'<circle class="dot{css}" cx="{across}" cy="{down}" r="4"/>')
+    return "".join([*parts, "</svg>"])
+
+
+def timeline_chart(points: Sequence[ev.TimelinePoint], title: str) -> str:
+    """Accuracy over time in its interval, on an axis that begins below the lowest bound."""
+    known = [each for each in points if each.accuracy.HasField("value")]
+    low, ticks = share_axis(min((each.accuracy.lower for each in known), default=0.0))
+    start, end = (points[at].start_time.ToSeconds() for at in (0, -1))
+    long = max(end - start, 1)
+
+    def at(point: ev.TimelinePoint, share: float) -> str:
+        across = LEFT + (point.start_time.ToSeconds() - start) / long * WIDE
+        return f"{across:.1f} {TOP + (1 - share) / (1 - low) * TALL:.1f}"
+
+    parts = [
+        f'<svg class="chart wide" viewBox="0 0 {LEFT + WIDE + 12} {TOP + TALL + 24}" role="img" '
+        f'aria-label="{title}">'
+    ]
+    for tick in ticks:
+        y = TOP + (1 - tick) / (1 - low) * TALL
+        parts.append(
+            f'<path class="axis" d="M{LEFT} {y:.1f}h{WIDE}"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick * 100:.3g}</text>'
+        )
+    ribbon = [at(each, each.accuracy.upper) for each in known]
+    ribbon += [at(each, each.accuracy.lower) for each in reversed(known)]
+    parts.append(f'<path class="ribbon" d="M{"L".join(ribbon)}Z"/>')
+    line = "L".join(at(each, each.accuracy.value) for each in known)
+    parts.append(f'<path class="line" d="M{line}"/>')
+    for place, anchor in ((0, "start"), (-1, "end")):
+        when = points[place].start_time.ToDatetime().strftime("%d %b %H:%M")
+        x = LEFT if place == 0 else LEFT + WIDE
+        parts.append(f'<text x="{x}" y="{TOP + TALL + 18}" text-anchor="{anchor}">{when}</text>')
     return "".join([*parts, "</svg>"])
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import Message
+
 from leadline.cli.output import message_dict
 from leadline.cli.reader_client import ReaderClient
 from leadline.evaluation import Evaluation, VersionComparison
@@ -31,6 +33,7 @@ class Report:
         thresholds: the best ones, the weakest classes first.
         goal: of the thresholds, in words.
         comparison: with other versions; None where none was asked.
+        timeline, slices: of a reader; None of files.
         steady: whether all answers are of one vector.
         of_files: made of files, not of a reader's answers.
     """
@@ -46,12 +49,13 @@ class Report:
     calibration: an.GetCalibrationResponse
     advice: an.ListAdviceResponse
     comparison: an.CompareVersionsResponse | None = None
+    timeline: ev.GetTimelineResponse | None = None
+    slices: ev.ListSlicesResponse | None = None
     steady: bool = True
     of_files: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, as plain values."""
-        compared = None if self.comparison is None else message_dict(self.comparison)
         return {
             "made": self.made,
             "source": self.source,
@@ -63,9 +67,15 @@ class Report:
             "threshold_goal": self.goal,
             "thresholds": [message_dict(each) for each in self.thresholds],
             "calibration": message_dict(self.calibration),
-            "comparison": compared,
+            "comparison": _maybe(self.comparison),
+            "timeline": _maybe(self.timeline),
+            "slices": _maybe(self.slices),
             "advice": message_dict(self.advice),
         }
+
+
+def _maybe(message: Message | None) -> dict[str, Any] | None:
+    return None if message is None else message_dict(message)
 
 
 def weakest(curves: an.GetCurvesResponse) -> list[int]:
@@ -116,6 +126,8 @@ def from_reader(
     matrix = ask(figures.GetConfusionMatrix, ev.GetConfusionMatrixRequest(scope=scope))
     calibration = ask(analysis.GetCalibration, an.GetCalibrationRequest(scope=scope))
     advice = ask(analysis.ListAdvice, an.ListAdviceRequest(scope=scope))
+    timeline = ask(figures.GetTimeline, ev.GetTimelineRequest(scope=scope))
+    slices = ask(figures.ListSlices, ev.ListSlicesRequest(scope=scope))
     bases = [curves.basis.basis, matrix.basis, calibration.basis.basis, advice.basis]
     return Report(
         source=f"reader {client.address}",
@@ -129,6 +141,8 @@ def from_reader(
         calibration=calibration,
         advice=advice,
         comparison=comparison,
+        timeline=timeline,
+        slices=slices,
         steady=all(list(each.vector) == list(summary.basis.vector) for each in bases),
     )
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 
-from leadline.cli.report_charts import curve_chart, interval_bar, reliability_chart
+from leadline.cli.report_charts import (
+    curve_chart,
+    interval_bar,
+    reliability_chart,
+    timeline_chart,
+)
 from leadline.cli.report_data import LABELS_MIN, WEAKEST, Report
 from leadline.cli.report_parts import (
     FEW,
@@ -46,12 +51,14 @@ def render(report: Report) -> str:
         _notices(report),
         _advice(report),
         _comparisons(report),
+        _timeline(report),
         _classes(report),
         _matrix(report),
         _curves(report),
         _thresholds(report),
         _calibration(report),
         _traffic(report),
+        _slices(report),
         _basis(report),
     ]
     return (
@@ -192,6 +199,35 @@ def _comparison(found: an.Comparison) -> str:
 
 def _verdict(word: str) -> str:
     return f'<td class="{word if word in VERDICTS.values() else "dim"}">{word}</td>'
+
+
+def _timeline(report: Report) -> str:
+    points = list(report.timeline.points) if report.timeline is not None else []
+    used = [at for at, each in enumerate(points) if each.accuracy.HasField("value")]
+    if len(used) < 2:
+        return ""
+    chart = timeline_chart(points[used[0] : used[-1] + 1], "Accuracy over time")
+    note = "Percent of labelled predictions by the time of the prediction, in UTC; the band is the "
+    return section("timeline", "Accuracy over time", chart, f"{note}95 % interval.")
+
+
+def _slices(report: Report) -> str:
+    found = list(report.slices.slices) if report.slices is not None else []
+    if not found:
+        return ""
+    rows = [
+        (
+            f"{escape(each.slice.column)} = {escape(each.slice.value)}",
+            f"{each.predictions:,}",
+            f"{each.accuracy.trials:,}",
+            share(each.accuracy),
+            f'<td class="left">{interval_bar(each.accuracy)} <span class="dim">'
+            f"{span(each.accuracy)}</span></td>",
+        )
+        for each in found[:CLASSES_MAX]
+    ]
+    head = ("slice", "predictions", "labels", "accuracy", "")
+    return section("slices", "Slices", table(head, rows))
 
 
 def _classes(report: Report) -> str:

@@ -135,7 +135,7 @@ EXAMPLE_OPTIONS = $(if $(ROOT),$(addprefix --root ,$(ROOT))) $(if $(FILES),--fil
 example-filetype: $(DEMO)/.installed $(TRITON) $(TOOLS)/magika.installed $(if $(filter 1,$(KAFKA)),$(KAFKA_JARS)) ## a real model of 214 classes on the files of this machine (ROOT="/usr /etc" FILES=4000 KEEP=1 KAFKA=1)
 	$(DEMO)/bin/python -m leadline.demo.filetype $(EXAMPLE_OPTIONS)
 
-bench: setup tools $(TOOLS)/quix.installed ## measure against the stated targets (SCENARIOS="fold freshness")
+bench: setup tools $(TOOLS)/quix.installed $(TOOLS)/classification.installed ## measure against the stated targets (SCENARIOS="fold freshness")
 	python -m load_tests $(SCENARIOS)
 
 QUIX := 3.28.1
@@ -143,6 +143,12 @@ $(TOOLS)/quix.installed: | $(DEMO)/.installed
 	@echo "making the environment of the peer Quix Streams $(QUIX) in $(TOOLS)/quix"
 	@$(DEMO)/bin/uv venv -q --clear --python $(DEMO)/bin/python $(TOOLS)/quix
 	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/quix/bin/python quixstreams==$(QUIX)
+	@touch $@
+
+$(TOOLS)/classification.installed: | $(DEMO)/.installed
+	@echo "making the environment of scikit-learn, TorchMetrics and River in $(TOOLS)/classification (5 GB)"
+	@$(DEMO)/bin/uv venv -q --clear --python $(DEMO)/bin/python $(TOOLS)/classification
+	@$(DEMO)/bin/uv pip install -q --python $(TOOLS)/classification/bin/python scikit-learn==1.9.1 torchmetrics==1.9.0 river==0.26.1
 	@touch $@
 
 SEEDS ?= 0:20000

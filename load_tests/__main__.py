@@ -23,6 +23,7 @@ from load_tests.result import Result, machine, read, table
 
 SCENARIOS = (
     "fold",
+    "classification",
     "sizes",
     "decode",
     "kafka_to_truth",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class ExportedClass:
     Attributes:
         figures: of the window itself.
         auc, auc_interval, best: over the whole hours that the window touches; None where there are
-            no scores, and no threshold with an F1.
+            no scores, and `best` where no threshold has an F1 above 0.
     """
 
     figures: ClassFigures
@@ -69,7 +70,7 @@ def _exported(figures: ClassFigures, scores: ClassScores | None) -> ExportedClas
         figures=figures,
         auc=curves.auc(scores),
         auc_interval=auc_interval(scores),
-        best=None if isinstance(best, Unmet) else best,
+        best=None if isinstance(best, Unmet) or math.isinf(best.threshold) else best,
     )
 
 

@@ -53,6 +53,13 @@ def rate(message: ev.Rate) -> f.Rate:
     )
 
 
+def _interval(mean: ev.Average) -> tuple[float, float] | None:
+    """The interval of a mean F1."""
+    if not mean.HasField("f1_interval"):
+        return None
+    return mean.f1_interval.lower, mean.f1_interval.upper
+
+
 def basis(message: ev.Basis) -> f.Basis:
     """Where an answer holds."""
     window = message.interval
@@ -81,6 +88,7 @@ def summary(message: ev.Summary) -> f.Summary:
         accuracy=rate(message.accuracy),
         top_k=tuple((t.k, rate(t.rate)) for t in message.top_k),
         macro_f1=message.macro.f1 if message.macro.HasField("f1") else None,
+        macro_f1_interval=_interval(message.macro),
         classes=tuple(_class(c) for c in message.classes),
         worst_class=message.worst_class if message.HasField("worst_class") else None,
         delay_p50_seconds=delay.p50_seconds if delay.HasField("p50_seconds") else None,

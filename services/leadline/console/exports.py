@@ -49,7 +49,8 @@ def figures_table(summary: f.Summary) -> Table:
     rows = [["accuracy", "", *_rate(summary.accuracy)]]
     rows += [[f"top_{k}_accuracy", "", *_rate(rate)] for k, rate in summary.top_k]
     rows.append(["label_coverage", "", *_rate(summary.basis.coverage)])
-    rows.append(["macro_f1", "", summary.macro_f1, None, None, None, None])
+    low, high = summary.macro_f1_interval or (None, None)
+    rows.append(["macro_f1", "", summary.macro_f1, low, high, None, None])
     for c in summary.classes:
         rows.append(["precision", c.name, *_rate(c.precision)])
         rows.append(["recall", c.name, *_rate(c.recall)])

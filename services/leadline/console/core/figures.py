@@ -105,6 +105,7 @@ class Summary:
     accuracy: Rate
     top_k: tuple[tuple[int, Rate], ...] = ()
     macro_f1: float | None = None
+    macro_f1_interval: tuple[float, float] | None = None
     classes: tuple[ClassFigures, ...] = ()
     worst_class: int | None = None
     delay_p50_seconds: float | None = None

@@ -99,16 +99,18 @@ def _macro(summary: Summary) -> Figure:
     value = summary.macro_f1
     if value is None:
         return Figure("Macro F1", words.NONE, "", "", "no label yet", grey=True)
+    low, high = summary.macro_f1_interval or (value, value)
+    floor = 0.5 if low >= 0.5 else 0.0
     return Figure(
         "Macro F1",
         words.percent(value),
         "%",
-        "",
+        words.span(low, high) if low < high else "",
         f"mean over {words.plural(seen, 'class', 'classes')}",
         "range",
-        dot := scale.place(value, 0.5 if value >= 0.5 else 0.0),
-        dot,
-        dot,
+        scale.place(value, floor),
+        scale.place(low, floor),
+        scale.place(high, floor),
         grey=summary.accuracy.few,
     )
 

@@ -105,7 +105,7 @@ def _macro(summary: Summary) -> Figure:
         "Macro F1",
         words.percent(value),
         "%",
-        words.span(low, high) if low < high else "",
+        words.span(summary.macro_f1_interval),
         f"mean over {words.plural(seen, 'class', 'classes')}",
         "range",
         scale.place(value, floor),

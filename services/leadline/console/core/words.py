@@ -71,11 +71,6 @@ def interval(value: Rate) -> str:
     return f"{value.lower * 100:.{places}f}{DASH}{value.upper * 100:.{places}f}"
 
 
-def span(low: float, high: float) -> str:
-    """Two shares in percent: "89.2-90.1"."""
-    return f"{low * 100:.1f}{DASH}{high * 100:.1f}"
-
-
 def share(value: float | None) -> str:
     """A share in whole percent, with "<1" for a positive one that would read 0: "76"."""
     if value is None:

@@ -50,21 +50,21 @@ async def ask_analysis(reader: Reader, tab: str, name: str, view: View) -> Analy
     """The parts of the page `tab`, each there or saying why it is not."""
     if tab == "classes":
         summary, matrix, curves = await asyncio.gather(
-            settle(reader.summary(name, view)),
-            settle(reader.matrix(name, view)),
-            settle(reader.curves(name, view, None)),
+            settle(reader.summary, name, view),
+            settle(reader.matrix, name, view),
+            settle(reader.curves, name, view, None),
         )
         return Analysis(summary, matrix=matrix, curves=curves)
     if tab == "compare":
         return await _compare(reader, name, view)
-    summary = await settle(reader.summary(name, view))
+    summary = await settle(reader.summary, name, view)
     label = shown_class(summary, view)
     if label is None:
         return Analysis(summary)
     if tab == "thresholds":
         return await _thresholds(reader, name, view, summary, label)
     return Analysis(
-        summary, label, calibration=await settle(reader.calibration(name, view, [label]))
+        summary, label, calibration=await settle(reader.calibration, name, view, [label])
     )
 
 
@@ -104,9 +104,9 @@ async def _thresholds(
     aims["cost"] = (objective("cost", cost, None), COST_POINTS)
     if view.need is not None:
         aims["need"] = (objective(view.need.goal, cost, view.need), FEW_POINTS)
-    asked = [reader.thresholds(name, view, label, goal, most) for goal, most in aims.values()]
     curves, *found = await asyncio.gather(
-        settle(reader.curves(name, view, label)), *(settle(answer) for answer in asked)
+        settle(reader.curves, name, view, label),
+        *(settle(reader.thresholds, name, view, label, goal, most) for goal, most in aims.values()),
     )
     best = dict(zip(aims, found, strict=True))
     return Analysis(summary, label, curves=curves, best=best)  # type: ignore[arg-type]
@@ -114,12 +114,12 @@ async def _thresholds(
 
 async def _compare(reader: Reader, name: str, view: View) -> Analysis:
     summary, comparisons = await asyncio.gather(
-        settle(reader.summary(name, view)), settle(reader.comparisons(name, view, []))
+        settle(reader.summary, name, view), settle(reader.comparisons, name, view, [])
     )
     chosen = None if isinstance(comparisons, f.Failure) else comparisons.of(view.vs)
     if chosen is None:
         return Analysis(summary, comparisons=comparisons)
     other = f"{name.rpartition('/')[0]}/{chosen.challenger}"
     return Analysis(
-        summary, comparisons=comparisons, other=await settle(reader.summary(other, view))
+        summary, comparisons=comparisons, other=await settle(reader.summary, other, view)
     )

@@ -119,9 +119,9 @@ class Loader:
             now = self._clock.monotonic_seconds()
             if self._frame is None or now - self._frame_at >= self._settings.refresh_seconds / 2:
                 models, summaries, status = await asyncio.gather(
-                    settle(self.reader.models()),
-                    settle(self.reader.summaries(DEFAULT)),
-                    settle(self.reader.status()),
+                    settle(self.reader.models),
+                    settle(self.reader.summaries, DEFAULT),
+                    settle(self.reader.status),
                 )
                 self._frame = Frame(models, summaries, status, self._clock.now_us())
                 self._frame_at = now
@@ -129,7 +129,7 @@ class Loader:
 
     async def overview(self, view: View) -> OverviewData:
         """Data of the list of models."""
-        frame, summaries = await asyncio.gather(self.frame(), settle(self.reader.summaries(view)))
+        frame, summaries = await asyncio.gather(self.frame(), settle(self.reader.summaries, view))
         shown = () if isinstance(summaries, f.Failure) else summaries[:SPARKS_MAX]
         sparks = await asyncio.gather(*(self._spark(s, view) for s in shown))
         data = OverviewData(
@@ -141,18 +141,18 @@ class Loader:
         """Data of one version's page."""
         name = f"models/{model}/versions/{version}"
         ask = self.reader
-        advised = asyncio.ensure_future(settle(ask.advice(name, view)))
-        frame, summary, matrix, timeline, slices, cases = await asyncio.gather(
+        figures = asyncio.gather(
             self.frame(),
-            settle(ask.summary(name, view)),
-            settle(ask.matrix(name, view)),
-            settle(ask.timeline(name, view)),
-            settle(ask.slices(name, view)),
-            settle(ask.cases(name, view)),
+            settle(ask.summary, name, view),
+            settle(ask.matrix, name, view),
+            settle(ask.timeline, name, view),
+            settle(ask.slices, name, view),
+            settle(ask.cases, name, view),
         )
+        parts, advice = await asyncio.gather(figures, settle(ask.advice, name, view))
+        frame, summary, matrix, timeline, slices, cases = parts
         case = await self._case(name, cases, view)
         text = await self._text(name, frame.model(model), case)
-        advice = await advised
         data = VersionData(frame, summary, matrix, timeline, slices, cases, case, text, advice)
         return self._or_last(link(f"/{name}", view), data)
 
@@ -161,7 +161,7 @@ class Loader:
         name = f"models/{model}/versions/{version}"
         frame, slices, parts = await asyncio.gather(
             self.frame(),
-            settle(self.reader.slices(name, view)),
+            settle(self.reader.slices, name, view),
             ask_analysis(self.reader, tab, name, view),
         )
         data = AnalysisData(frame, slices, parts)
@@ -172,7 +172,7 @@ class Loader:
     ) -> f.Case | f.Failure | None:
         chosen = selected_case(cases, view) if isinstance(cases, f.Cases) else None
         if chosen is None and view.case:
-            return await settle(self.reader.case(name, view.case))
+            return await settle(self.reader.case, name, view.case)
         return chosen
 
     async def _text(self, name: str, model: f.Model | None, case: f.Case | f.Failure | None) -> str:
@@ -196,7 +196,7 @@ class Loader:
             return kept[1]
         name = f"models/{summary.model}/versions/{summary.version}"
         async with self._spark_slots:
-            found = await settle(self.reader.timeline(name, view))
+            found = await settle(self.reader.timeline, name, view)
         if isinstance(found, f.Failure):
             return kept[1] if kept else None
         while len(self._sparks) >= 4 * SPARKS_MAX:

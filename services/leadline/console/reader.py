@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
 import grpc
 import grpc.aio
@@ -20,6 +20,7 @@ from leadline.v1 import analysis_pb2_grpc, evaluation_pb2_grpc, models_pb2_grpc
 from leadline.v1 import evaluation_pb2 as ev
 from leadline.v1 import models_pb2 as md
 
+P = ParamSpec("P")
 T = TypeVar("T")
 CASES_ASKED = 2 * PAGE
 THRESHOLD = 0.5
@@ -233,10 +234,15 @@ class Reader:
         return f.Failure("refused", details or f"The reader answered {error.code().name}.")
 
 
-async def settle(answer: Awaitable[T]) -> T | f.Failure:
-    """The answer, or why there is none: so that one failed part leaves the others."""
+async def settle(
+    ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T | f.Failure:
+    """The answer, or why there is none: so that one failed part leaves the others.
+
+    The question begins with it: one that is cancelled before has asked nothing.
+    """
     try:
-        return await answer
+        return await ask(*args, **kwargs)
     except ReaderError as error:
         return error.failure
 

@@ -189,16 +189,3 @@ def _listed_ranks(true_class: U32, classes: U32) -> U8:
     hit = classes[:, :RANK_NONE] == true_class[:, None]
     rank = np.where(hit.any(axis=1), hit.argmax(axis=1), RANK_NONE)
     return rank.astype(np.uint8)
-
-
-def clamp(
-    time_us: I64, append_ms: int, bound_us: int, *, imported: bool
-) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Times brought within the append time +- the bound, and which of them were changed.
-
-    Imports are history: they are bounded only against the future (and against 1970).
-    """
-    append_us = append_ms * 1000
-    low = 0 if imported else max(append_us - bound_us, 0)
-    clamped = np.clip(time_us, low, append_us + bound_us)
-    return clamped, clamped != time_us

@@ -1,4 +1,4 @@
-"""From matched pairs to cells: every kind against a slow reference; ranks, clamps and columns."""
+"""From matched pairs to cells: every kind against a slow reference; ranks and columns."""
 
 from collections import Counter
 
@@ -11,7 +11,6 @@ from leadline.metrics.core.fold import (
     NO_DELAY,
     Pairs,
     Scored,
-    clamp,
     fold_pairs,
     no_pairs,
     ranks_of,
@@ -199,34 +198,3 @@ def test_rows_without_scores_know_the_predicted_class_only():
     scored = Scored(np.array([2]), np.array([[1, 3]], np.uint32), np.zeros((1, 2), np.uint16))
     assert ranks_of(true, scored, predicted).tolist() == [0, RANK_NONE, 1]
     assert ranks_of(true[:0], None, predicted[:0]).tolist() == []
-
-
-TIMES = st.integers(0, 2**62)
-APPEND_MS = st.integers(0, 2**42)
-BOUNDS_US = st.integers(1, 2**42)
-
-
-@given(st.lists(TIMES, max_size=6), APPEND_MS, BOUNDS_US, st.booleans())
-def test_a_time_is_brought_within_the_bound(times, append_ms, bound_us, imported):
-    found, clamped = clamp(np.array(times, np.int64), append_ms, bound_us, imported=imported)
-    now = append_ms * 1000
-    low = 0 if imported else max(now - bound_us, 0)
-    expected = [low if time < low else min(time, now + bound_us) for time in times]
-    assert found.tolist() == expected
-    assert clamped.tolist() == [one != other for one, other in zip(times, expected, strict=True)]
-
-
-@pytest.mark.parametrize(
-    ("offset", "changed"), [(-1, True), (0, False), (2000, False), (2001, True)]
-)
-def test_the_bounds_themselves_are_within(offset, changed):
-    times = np.array([5_000_000 - 1000 + offset])
-    _, clamped = clamp(times, 5_000, 1000, imported=False)
-    assert clamped.tolist() == [changed]
-
-
-def test_history_may_be_old_and_never_in_the_future():
-    times = np.array([0, 1, 9_000_000])
-    found, clamped = clamp(times, 5_000, 1000, imported=True)
-    assert found.tolist() == [0, 1, 5_001_000]
-    assert clamped.tolist() == [False, False, True]

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from simulation.batch import chunk
@@ -59,9 +60,12 @@ COVERED = (
 
 @pytest.fixture(scope="module")
 def results():
-    """Chunks of seeds, played by as many processes as there are processors."""
+    """Chunks of seeds, played by as many processes as there are processors.
+
+    They are started anew: a copy of this one, with what threads of other tests hold, may not live.
+    """
     starts = range(0, SCHEDULES, CHUNK)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         found = {at: pool.submit(chunk, (at, at + CHUNK, None)) for at in starts}
         yield found
         pool.shutdown(cancel_futures=True)

@@ -104,12 +104,12 @@ async def _thresholds(
     aims["cost"] = (objective("cost", cost, None), COST_POINTS)
     if view.need is not None:
         aims["need"] = (objective(view.need.goal, cost, view.need), FEW_POINTS)
-    curves, *found = await asyncio.gather(
-        settle(reader.curves, name, view, label),
-        *(settle(reader.thresholds, name, view, label, goal, most) for goal, most in aims.values()),
+    answers = asyncio.gather(
+        *(settle(reader.thresholds, name, view, label, goal, most) for goal, most in aims.values())
     )
+    curves, found = await asyncio.gather(settle(reader.curves, name, view, label), answers)
     best = dict(zip(aims, found, strict=True))
-    return Analysis(summary, label, curves=curves, best=best)  # type: ignore[arg-type]
+    return Analysis(summary, label, curves=curves, best=best)
 
 
 async def _compare(reader: Reader, name: str, view: View) -> Analysis:
